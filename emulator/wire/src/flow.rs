@@ -1,0 +1,1 @@
+//! UDP source ports, by which routers tell flows apart.
