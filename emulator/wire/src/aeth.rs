@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// ACK extended transport header (IBTA volume 1, 9.3.5): what became of a request.
+/// ACK extended transport header (IBTA volume 1, 9.3): what became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Aeth {
     /// ACK, RNR NAK or NAK.
@@ -29,7 +29,7 @@ impl Aeth {
     }
 }
 
-/// The first byte of the AETH (IBTA volume 1, table 45). Every byte has exactly one form here.
+/// The first byte of the AETH (IBTA volume 1, 9.7.5). Every byte has exactly one form here.
 ///
 /// Payloads are five bits wide; higher bits are dropped by [`Syndrome::as_u8`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,14 +167,14 @@ pub struct RnrTimer(
 );
 
 impl RnrTimer {
-    /// The waiting time in nanoseconds, 10 us to 655.36 ms (IBTA volume 1, table 46).
+    /// The waiting time in nanoseconds, 10 us to 655.36 ms (IBTA volume 1, 9.7.5).
     pub const fn nanos(self) -> u64 {
         const UNIT: u64 = 10_000;
         // 1, 2, 3, 4, 6, 8, 12, ... units, and after the last comes code 0.
         match self.0 & 0x1F {
             0 => 65536 * UNIT,
             1 => UNIT,
-            code => (2 + (code as u64 & 1)) * UNIT << (code / 2 - 1),
+            code => ((2 + (code as u64 & 1)) << (code / 2 - 1)) * UNIT,
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::Qpn;
 
-/// RDMA extended transport header (IBTA volume 1, 9.3.3): the remote memory that a request is about.
+/// RDMA extended transport header (IBTA volume 1, 9.3): the remote memory that a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reth {
     /// Remote virtual address.
@@ -33,7 +33,7 @@ impl Reth {
     }
 }
 
-/// Atomic extended transport header (IBTA volume 1, 9.3.4).
+/// Atomic extended transport header (IBTA volume 1, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AtomicEth {
     /// Remote virtual address of an aligned 8-byte word.
@@ -71,7 +71,7 @@ impl AtomicEth {
     }
 }
 
-/// Atomic ACK extended transport header (IBTA volume 1, 9.5.3).
+/// Atomic ACK extended transport header (IBTA volume 1, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AtomicAckEth {
     /// What the remote word was before the operation.
@@ -95,7 +95,7 @@ impl AtomicAckEth {
     }
 }
 
-/// Immediate data (IBTA volume 1, 9.3.6): four bytes for the application, in the order in which they travel.
+/// Immediate data (IBTA volume 1, 9.3): four bytes for the application, in the order in which they travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ImmDt(
     /// The bytes.
@@ -119,7 +119,7 @@ impl ImmDt {
     }
 }
 
-/// Invalidate extended transport header (IBTA volume 1, 9.3.7).
+/// Invalidate extended transport header (IBTA volume 1, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ieth {
     /// The key that the receiver shall invalidate.
@@ -143,7 +143,7 @@ impl Ieth {
     }
 }
 
-/// Datagram extended transport header (IBTA volume 1, 9.3.2).
+/// Datagram extended transport header (IBTA volume 1, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deth {
     /// Queue key, which must be that of the receiving QP.
@@ -179,7 +179,7 @@ impl Deth {
     }
 }
 
-/// Reliable datagram extended transport header (IBTA volume 1, 9.3.1).
+/// Reliable datagram extended transport header (IBTA volume 1, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rdeth {
     /// Reserved byte.

@@ -22,7 +22,8 @@
 //! * [`Bth`] and the extension headers; [`Headers`] has all headers of one packet;
 //! * [`Packet`]: a UDP payload, from the first byte of the BTH to the last of the ICRC;
 //! * [`icrc`]: the checksum that covers the packet and most of its IP and UDP headers;
-//! * [`frame`]: Ethernet, IP and UDP, as much as captures and raw sockets need; [`flow`]: UDP source ports;
+//! * [`ip`] and [`frame`]: IP, UDP and Ethernet, as much as captures and raw sockets need;
+//! * [`flow`]: UDP source ports;
 //! * [`decode`]: every field of a packet with its place, its value and what it means.
 //!
 //! Multi-byte fields are big-endian on the wire and host-endian in these structs, immediate data excepted.
@@ -37,17 +38,20 @@ mod extension;
 pub mod flow;
 pub mod frame;
 pub mod icrc;
+pub mod ip;
 mod number;
 mod opcode;
 mod packet;
+mod part;
 
 pub use aeth::{Aeth, NakCode, RnrTimer, Syndrome};
 pub use bth::{Bth, UnknownOpcode};
 pub use extension::{AtomicAckEth, AtomicEth, Deth, Feth, Ieth, ImmDt, Rdeth, Reth, Xrceth};
 pub use icrc::PseudoHeader;
 pub use number::{PathMtu, Psn, Qpn};
-pub use opcode::{HeaderSet, Opcode, Operation, Part, PayloadRule, Position, Service};
+pub use opcode::{Opcode, Operation, PayloadRule, Position, Service};
 pub use packet::{EmitError, Headers, Packet, ParseError};
+pub use part::{HeaderSet, Part};
 
 /// UDP destination port of RoCEv2, in both directions (IANA).
 pub const UDP_PORT: u16 = 4791;

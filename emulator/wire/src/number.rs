@@ -8,7 +8,7 @@ const MASK_24: u32 = 0x00FF_FFFF;
 /// A packet sequence number: 24 bits that count modulo 2^24.
 ///
 /// PSNs lie on a circle, so there is no `Ord`: "before" makes sense only for two PSNs less than 2^23 apart
-/// (IBTA volume 1, 9.7.2), which the transport guarantees for everything in flight.
+/// (IBTA volume 1, chapter 9), which the transport guarantees for everything in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Psn(u32);
 

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::{HeaderSet, Part};
+
 /// Transport class: the upper three bits of an opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -59,149 +61,6 @@ impl PayloadRule {
             Self::UpToMtu { min } => len >= min as usize && len <= mtu,
             Self::Fixed(fixed) => len == fixed as usize,
         }
-    }
-}
-
-/// A stretch of a packet: one of its headers, or what follows them. In wire order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// Base transport header.
-    Bth,
-    /// Reliable datagram extended transport header.
-    Rdeth,
-    /// Datagram extended transport header.
-    Deth,
-    /// XRC extended transport header.
-    Xrceth,
-    /// Flush extended transport header (annex A19).
-    Feth,
-    /// RDMA extended transport header.
-    Reth,
-    /// Atomic extended transport header.
-    AtomicEth,
-    /// ACK extended transport header.
-    Aeth,
-    /// Atomic ACK extended transport header.
-    AtomicAckEth,
-    /// Immediate data.
-    ImmDt,
-    /// Invalidate extended transport header.
-    Ieth,
-    /// The data.
-    Payload,
-    /// Bytes that fill the payload up to a multiple of four.
-    Pad,
-    /// Invariant CRC.
-    Icrc,
-}
-
-impl Part {
-    /// The extension headers in the order in which they follow the BTH.
-    pub const EXTENSIONS: [Self; 10] = [
-        Self::Rdeth,
-        Self::Deth,
-        Self::Xrceth,
-        Self::Feth,
-        Self::Reth,
-        Self::AtomicEth,
-        Self::Aeth,
-        Self::AtomicAckEth,
-        Self::ImmDt,
-        Self::Ieth,
-    ];
-
-    /// Name as the IBTA specification writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bth => "BTH",
-            Self::Rdeth => "RDETH",
-            Self::Deth => "DETH",
-            Self::Xrceth => "XRCETH",
-            Self::Feth => "FETH",
-            Self::Reth => "RETH",
-            Self::AtomicEth => "AtomicETH",
-            Self::Aeth => "AETH",
-            Self::AtomicAckEth => "AtomicAckETH",
-            Self::ImmDt => "ImmDt",
-            Self::Ieth => "IETH",
-            Self::Payload => "payload",
-            Self::Pad => "pad",
-            Self::Icrc => "ICRC",
-        }
-    }
-
-    /// Bytes of a header and of the ICRC; 0 for payload and pad, whose length varies.
-    pub const fn header_len(self) -> usize {
-        match self {
-            Self::Bth => 12,
-            Self::Rdeth | Self::Xrceth | Self::Feth | Self::Aeth | Self::ImmDt | Self::Ieth | Self::Icrc => 4,
-            Self::Deth | Self::AtomicAckEth => 8,
-            Self::Reth => 16,
-            Self::AtomicEth => 28,
-            Self::Payload | Self::Pad => 0,
-        }
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A set of extension headers. Their order on the wire is fixed, so a set says it all.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct HeaderSet(u16);
-
-impl HeaderSet {
-    /// Nothing but a BTH.
-    pub const EMPTY: Self = Self(0);
-
-    /// This set and `part`.
-    #[inline]
-    pub const fn with(self, part: Part) -> Self {
-        Self(self.0 | 1 << part as u16)
-    }
-
-    /// This set, and `part` too if `condition` holds.
-    #[inline]
-    pub const fn with_if(self, part: Part, condition: bool) -> Self {
-        Self(self.0 | (condition as u16) << part as u16)
-    }
-
-    /// Whether `part` belongs to the set.
-    #[inline]
-    pub const fn contains(self, part: Part) -> bool {
-        self.0 & 1 << part as u16 != 0
-    }
-
-    /// Whether there is no extension header.
-    #[inline]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The headers in wire order.
-    pub fn iter(self) -> impl Iterator<Item = Part> {
-        Part::EXTENSIONS.into_iter().filter(move |&part| self.contains(part))
-    }
-
-    const fn byte_len(self) -> usize {
-        let mut len = 0;
-        let mut i = 0;
-        while i < Part::EXTENSIONS.len() {
-            if self.contains(Part::EXTENSIONS[i]) {
-                len += Part::EXTENSIONS[i].header_len();
-            }
-            i += 1;
-        }
-        len
-    }
-}
-
-impl fmt::Debug for HeaderSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
     }
 }
 
@@ -395,33 +254,60 @@ macro_rules! opcodes {
 }
 
 // Code, operation, position, direction, the operation's own headers, payload => the services that have it.
-// IBTA volume 1, table 38; FLUSH and ATOMIC WRITE from annex A19; the CNP from annex A17.
+// IBTA volume 1, chapter 9; XRC from annex A14, the CNP from annex A17, FLUSH and ATOMIC WRITE from annex A19.
 opcodes! {
-    0x00 SendFirst      First  Request  []     PayloadRule::ExactlyMtu => Rc RC_SEND_FIRST Uc UC_SEND_FIRST Rd RD_SEND_FIRST Xrc XRC_SEND_FIRST;
-    0x01 SendMiddle     Middle Request  []     PayloadRule::ExactlyMtu => Rc RC_SEND_MIDDLE Uc UC_SEND_MIDDLE Rd RD_SEND_MIDDLE Xrc XRC_SEND_MIDDLE;
-    0x02 SendLast       Last   Request  []     up_to_mtu(1) => Rc RC_SEND_LAST Uc UC_SEND_LAST Rd RD_SEND_LAST Xrc XRC_SEND_LAST;
-    0x03 SendLastImm    Last   Request  [ImmDt] up_to_mtu(1) => Rc RC_SEND_LAST_IMM Uc UC_SEND_LAST_IMM Rd RD_SEND_LAST_IMM Xrc XRC_SEND_LAST_IMM;
-    0x04 SendOnly       Only   Request  []     up_to_mtu(0) => Rc RC_SEND_ONLY Uc UC_SEND_ONLY Rd RD_SEND_ONLY Ud UD_SEND_ONLY Xrc XRC_SEND_ONLY;
-    0x05 SendOnlyImm    Only   Request  [ImmDt] up_to_mtu(0) => Rc RC_SEND_ONLY_IMM Uc UC_SEND_ONLY_IMM Rd RD_SEND_ONLY_IMM Ud UD_SEND_ONLY_IMM Xrc XRC_SEND_ONLY_IMM;
-    0x06 WriteFirst     First  Request  [Reth] PayloadRule::ExactlyMtu => Rc RC_WRITE_FIRST Uc UC_WRITE_FIRST Rd RD_WRITE_FIRST Xrc XRC_WRITE_FIRST;
-    0x07 WriteMiddle    Middle Request  []     PayloadRule::ExactlyMtu => Rc RC_WRITE_MIDDLE Uc UC_WRITE_MIDDLE Rd RD_WRITE_MIDDLE Xrc XRC_WRITE_MIDDLE;
-    0x08 WriteLast      Last   Request  []     up_to_mtu(1) => Rc RC_WRITE_LAST Uc UC_WRITE_LAST Rd RD_WRITE_LAST Xrc XRC_WRITE_LAST;
-    0x09 WriteLastImm   Last   Request  [ImmDt] up_to_mtu(1) => Rc RC_WRITE_LAST_IMM Uc UC_WRITE_LAST_IMM Rd RD_WRITE_LAST_IMM Xrc XRC_WRITE_LAST_IMM;
-    0x0A WriteOnly      Only   Request  [Reth] up_to_mtu(0) => Rc RC_WRITE_ONLY Uc UC_WRITE_ONLY Rd RD_WRITE_ONLY Xrc XRC_WRITE_ONLY;
-    0x0B WriteOnlyImm   Only   Request  [Reth ImmDt] up_to_mtu(0) => Rc RC_WRITE_ONLY_IMM Uc UC_WRITE_ONLY_IMM Rd RD_WRITE_ONLY_IMM Xrc XRC_WRITE_ONLY_IMM;
-    0x0C ReadRequest    Only   Request  [Reth] PayloadRule::None => Rc RC_READ_REQUEST Rd RD_READ_REQUEST Xrc XRC_READ_REQUEST;
-    0x0D ReadRespFirst  First  Response [Aeth] PayloadRule::ExactlyMtu => Rc RC_READ_RESP_FIRST Rd RD_READ_RESP_FIRST Xrc XRC_READ_RESP_FIRST;
-    0x0E ReadRespMiddle Middle Response []     PayloadRule::ExactlyMtu => Rc RC_READ_RESP_MIDDLE Rd RD_READ_RESP_MIDDLE Xrc XRC_READ_RESP_MIDDLE;
-    0x0F ReadRespLast   Last   Response [Aeth] up_to_mtu(1) => Rc RC_READ_RESP_LAST Rd RD_READ_RESP_LAST Xrc XRC_READ_RESP_LAST;
-    0x10 ReadRespOnly   Only   Response [Aeth] up_to_mtu(0) => Rc RC_READ_RESP_ONLY Rd RD_READ_RESP_ONLY Xrc XRC_READ_RESP_ONLY;
-    0x11 Acknowledge    Only   Response [Aeth] PayloadRule::None => Rc RC_ACKNOWLEDGE Rd RD_ACKNOWLEDGE Xrc XRC_ACKNOWLEDGE;
-    0x12 AtomicAck      Only   Response [Aeth AtomicAckEth] PayloadRule::None => Rc RC_ATOMIC_ACK Rd RD_ATOMIC_ACK Xrc XRC_ATOMIC_ACK;
-    0x13 CompareSwap    Only   Request  [AtomicEth] PayloadRule::None => Rc RC_COMPARE_SWAP Rd RD_COMPARE_SWAP Xrc XRC_COMPARE_SWAP;
-    0x14 FetchAdd       Only   Request  [AtomicEth] PayloadRule::None => Rc RC_FETCH_ADD Rd RD_FETCH_ADD Xrc XRC_FETCH_ADD;
-    0x15 Resync         Only   Request  []     PayloadRule::None => Rd RD_RESYNC;
-    0x16 SendLastInv    Last   Request  [Ieth] up_to_mtu(1) => Rc RC_SEND_LAST_INV Xrc XRC_SEND_LAST_INV;
-    0x17 SendOnlyInv    Only   Request  [Ieth] up_to_mtu(0) => Rc RC_SEND_ONLY_INV Xrc XRC_SEND_ONLY_INV;
-    0x1C Flush          Only   Request  [Feth Reth] PayloadRule::None => Rc RC_FLUSH;
-    0x1D AtomicWrite    Only   Request  [Reth] PayloadRule::Fixed(8) => Rc RC_ATOMIC_WRITE;
-    0x81 Notify         Only   Notification [] PayloadRule::Fixed(16) => Cnp CNP;
+    0x00 SendFirst First Request [] PayloadRule::ExactlyMtu
+        => Rc RC_SEND_FIRST Uc UC_SEND_FIRST Rd RD_SEND_FIRST Xrc XRC_SEND_FIRST;
+    0x01 SendMiddle Middle Request [] PayloadRule::ExactlyMtu
+        => Rc RC_SEND_MIDDLE Uc UC_SEND_MIDDLE Rd RD_SEND_MIDDLE Xrc XRC_SEND_MIDDLE;
+    0x02 SendLast Last Request [] up_to_mtu(1)
+        => Rc RC_SEND_LAST Uc UC_SEND_LAST Rd RD_SEND_LAST Xrc XRC_SEND_LAST;
+    0x03 SendLastImm Last Request [ImmDt] up_to_mtu(1)
+        => Rc RC_SEND_LAST_IMM Uc UC_SEND_LAST_IMM Rd RD_SEND_LAST_IMM Xrc XRC_SEND_LAST_IMM;
+    0x04 SendOnly Only Request [] up_to_mtu(0)
+        => Rc RC_SEND_ONLY Uc UC_SEND_ONLY Rd RD_SEND_ONLY Ud UD_SEND_ONLY Xrc XRC_SEND_ONLY;
+    0x05 SendOnlyImm Only Request [ImmDt] up_to_mtu(0)
+        => Rc RC_SEND_ONLY_IMM Uc UC_SEND_ONLY_IMM Rd RD_SEND_ONLY_IMM Ud UD_SEND_ONLY_IMM Xrc XRC_SEND_ONLY_IMM;
+    0x06 WriteFirst First Request [Reth] PayloadRule::ExactlyMtu
+        => Rc RC_WRITE_FIRST Uc UC_WRITE_FIRST Rd RD_WRITE_FIRST Xrc XRC_WRITE_FIRST;
+    0x07 WriteMiddle Middle Request [] PayloadRule::ExactlyMtu
+        => Rc RC_WRITE_MIDDLE Uc UC_WRITE_MIDDLE Rd RD_WRITE_MIDDLE Xrc XRC_WRITE_MIDDLE;
+    0x08 WriteLast Last Request [] up_to_mtu(1)
+        => Rc RC_WRITE_LAST Uc UC_WRITE_LAST Rd RD_WRITE_LAST Xrc XRC_WRITE_LAST;
+    0x09 WriteLastImm Last Request [ImmDt] up_to_mtu(1)
+        => Rc RC_WRITE_LAST_IMM Uc UC_WRITE_LAST_IMM Rd RD_WRITE_LAST_IMM Xrc XRC_WRITE_LAST_IMM;
+    0x0A WriteOnly Only Request [Reth] up_to_mtu(0)
+        => Rc RC_WRITE_ONLY Uc UC_WRITE_ONLY Rd RD_WRITE_ONLY Xrc XRC_WRITE_ONLY;
+    0x0B WriteOnlyImm Only Request [Reth ImmDt] up_to_mtu(0)
+        => Rc RC_WRITE_ONLY_IMM Uc UC_WRITE_ONLY_IMM Rd RD_WRITE_ONLY_IMM Xrc XRC_WRITE_ONLY_IMM;
+    0x0C ReadRequest Only Request [Reth] PayloadRule::None
+        => Rc RC_READ_REQUEST Rd RD_READ_REQUEST Xrc XRC_READ_REQUEST;
+    0x0D ReadRespFirst First Response [Aeth] PayloadRule::ExactlyMtu
+        => Rc RC_READ_RESP_FIRST Rd RD_READ_RESP_FIRST Xrc XRC_READ_RESP_FIRST;
+    0x0E ReadRespMiddle Middle Response [] PayloadRule::ExactlyMtu
+        => Rc RC_READ_RESP_MIDDLE Rd RD_READ_RESP_MIDDLE Xrc XRC_READ_RESP_MIDDLE;
+    0x0F ReadRespLast Last Response [Aeth] up_to_mtu(1)
+        => Rc RC_READ_RESP_LAST Rd RD_READ_RESP_LAST Xrc XRC_READ_RESP_LAST;
+    0x10 ReadRespOnly Only Response [Aeth] up_to_mtu(0)
+        => Rc RC_READ_RESP_ONLY Rd RD_READ_RESP_ONLY Xrc XRC_READ_RESP_ONLY;
+    0x11 Acknowledge Only Response [Aeth] PayloadRule::None
+        => Rc RC_ACKNOWLEDGE Rd RD_ACKNOWLEDGE Xrc XRC_ACKNOWLEDGE;
+    0x12 AtomicAck Only Response [Aeth AtomicAckEth] PayloadRule::None
+        => Rc RC_ATOMIC_ACK Rd RD_ATOMIC_ACK Xrc XRC_ATOMIC_ACK;
+    0x13 CompareSwap Only Request [AtomicEth] PayloadRule::None
+        => Rc RC_COMPARE_SWAP Rd RD_COMPARE_SWAP Xrc XRC_COMPARE_SWAP;
+    0x14 FetchAdd Only Request [AtomicEth] PayloadRule::None
+        => Rc RC_FETCH_ADD Rd RD_FETCH_ADD Xrc XRC_FETCH_ADD;
+    0x15 Resync Only Request [] PayloadRule::None
+        => Rd RD_RESYNC;
+    0x16 SendLastInv Last Request [Ieth] up_to_mtu(1)
+        => Rc RC_SEND_LAST_INV Xrc XRC_SEND_LAST_INV;
+    0x17 SendOnlyInv Only Request [Ieth] up_to_mtu(0)
+        => Rc RC_SEND_ONLY_INV Xrc XRC_SEND_ONLY_INV;
+    0x1C Flush Only Request [Feth Reth] PayloadRule::None
+        => Rc RC_FLUSH;
+    0x1D AtomicWrite Only Request [Reth] PayloadRule::Fixed(8)
+        => Rc RC_ATOMIC_WRITE;
+    0x81 Notify Only Notification [] PayloadRule::Fixed(16)
+        => Cnp CNP;
 }
