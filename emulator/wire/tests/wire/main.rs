@@ -1,0 +1,8 @@
+//! Ferroce's packets against the world: what others sent, what others read, and what nobody would send.
+
+mod captures;
+mod frames;
+mod properties;
+mod table;
+mod tshark;
+mod vectors;
