@@ -13,6 +13,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crc32fast::Hasher;
 
+use crate::crc::rewind;
 use crate::{Bth, ICRC_LEN};
 
 /// The fields of the IP and UDP headers that the ICRC covers, lengths excepted: those follow from the packet.
@@ -48,14 +49,11 @@ pub enum PseudoHeader {
 
 const PROTOCOL_UDP: u8 = 17;
 
-/// Longest input before the extension headers: IPv6, UDP and BTH.
-const HEAD_LEN: usize = 40 + 8 + Bth::LEN;
-
 /// Place of the byte with FECN, BECN and six reserved bits in the BTH.
 const BTH_VARIANT: usize = 4;
 
-/// CRC-32 of eight bytes of ones.
-const AFTER_ONES: u32 = 0x2144_DF1C;
+/// Longest input before the extension headers: eight ones, IPv6, UDP and BTH.
+const HEAD_LEN: usize = 8 + 40 + 8 + Bth::LEN;
 
 impl PseudoHeader {
     /// The ICRC of a packet, given without its ICRC. The wire has the least significant byte first.
@@ -70,17 +68,18 @@ impl PseudoHeader {
     pub fn compute_parts(&self, headers: &[u8], payload: &[u8], pad: usize) -> u32 {
         let pad = &[0; 3][..pad.min(3)];
         let (bth, extensions) = headers.split_at(headers.len().min(Bth::LEN));
-        let mut head = [0; HEAD_LEN];
-        let bth_at = self.write_masked(headers.len() + payload.len() + pad.len(), &mut head);
-        let end = bth_at + bth.len();
-        head[bth_at..end].copy_from_slice(bth);
+        let mut head = [0xFF; HEAD_LEN];
+        let bth_at = self.write_covered(headers.len() + payload.len() + pad.len(), &mut head);
+        let head_len = bth_at + bth.len();
+        head[bth_at..head_len].copy_from_slice(bth);
         head[bth_at + BTH_VARIANT] = 0xFF;
 
-        let mut crc = Hasher::new_with_initial(AFTER_ONES);
-        crc.update(&head[..end]);
-        crc.update(extensions);
-        crc.update(payload);
-        crc.update(pad);
+        let mut crc = Hasher::new();
+        for piece in [&head[..head_len], extensions, payload, pad] {
+            if !piece.is_empty() {
+                crc.update(piece);
+            }
+        }
         crc.finalize()
     }
 
@@ -106,96 +105,43 @@ impl PseudoHeader {
         // The CRC is linear: what it is off by is the Identification's own contribution, which entered the low
         // 16 bits of the register and was multiplied by x for each bit from there to the end.
         let difference = without_ident.compute(transport) ^ u32::from_le_bytes(*icrc);
-        let entered = divide_by_x8(difference, IDENT_TO_BTH + transport.len());
+        let entered = rewind(difference, IDENT_TO_BTH + transport.len());
         let [first, second, 0, 0] = entered.to_le_bytes() else { return None };
         Some(u16::from_be_bytes([first, second]))
     }
 
-    /// Writes the masked IP and UDP headers of a packet of `transport_len` bytes; returns their length.
+    /// Writes what the ICRC covers of IP and UDP headers over ones; returns where the BTH comes.
     #[inline]
-    fn write_masked(&self, transport_len: usize, out: &mut [u8; HEAD_LEN]) -> usize {
+    fn write_covered(&self, transport_len: usize, head: &mut [u8; HEAD_LEN]) -> usize {
         // Nothing longer than an IP packet can be sent, so it does not matter what becomes of its length.
         let udp_len = (8 + transport_len + ICRC_LEN) as u16;
-        let (ip_len, src_port, dst_port) = match *self {
+        let (udp_at, src_port, dst_port) = match *self {
             Self::V4 { src, dst, ident, flags_fragment, src_port, dst_port } => {
-                out[..2].copy_from_slice(&[0x45, 0xFF]);
-                out[2..4].copy_from_slice(&udp_len.wrapping_add(20).to_be_bytes());
-                out[4..6].copy_from_slice(&ident.to_be_bytes());
-                out[6..8].copy_from_slice(&flags_fragment.to_be_bytes());
-                out[8..12].copy_from_slice(&[0xFF, PROTOCOL_UDP, 0xFF, 0xFF]);
-                out[12..16].copy_from_slice(&src.octets());
-                out[16..20].copy_from_slice(&dst.octets());
-                (20, src_port, dst_port)
+                head[8] = 0x45;
+                head[10..12].copy_from_slice(&udp_len.wrapping_add(20).to_be_bytes());
+                head[12..14].copy_from_slice(&ident.to_be_bytes());
+                head[14..16].copy_from_slice(&flags_fragment.to_be_bytes());
+                head[17] = PROTOCOL_UDP;
+                head[20..24].copy_from_slice(&src.octets());
+                head[24..28].copy_from_slice(&dst.octets());
+                (28, src_port, dst_port)
             }
             Self::V6 { src, dst, src_port, dst_port } => {
-                out[..4].copy_from_slice(&[0x6F, 0xFF, 0xFF, 0xFF]);
-                out[4..6].copy_from_slice(&udp_len.to_be_bytes());
-                out[6..8].copy_from_slice(&[PROTOCOL_UDP, 0xFF]);
-                out[8..24].copy_from_slice(&src.octets());
-                out[24..40].copy_from_slice(&dst.octets());
-                (40, src_port, dst_port)
+                head[8] = 0x6F;
+                head[12..14].copy_from_slice(&udp_len.to_be_bytes());
+                head[14] = PROTOCOL_UDP;
+                head[16..32].copy_from_slice(&src.octets());
+                head[32..48].copy_from_slice(&dst.octets());
+                (48, src_port, dst_port)
             }
         };
-        let udp = &mut out[ip_len..ip_len + 8];
+        let udp = &mut head[udp_at..udp_at + 8];
         udp[..2].copy_from_slice(&src_port.to_be_bytes());
         udp[2..4].copy_from_slice(&dst_port.to_be_bytes());
         udp[4..6].copy_from_slice(&udp_len.to_be_bytes());
-        udp[6..].copy_from_slice(&[0xFF, 0xFF]);
-        ip_len + 8
+        udp_at + 8
     }
 }
 
 /// Bytes from the Identification, itself included, to the BTH.
 const IDENT_TO_BTH: usize = (20 - 4) + 8;
-
-/// Divides a CRC register by x^8 `bytes` times, modulo the polynomial: undoes `bytes` zero bytes of input.
-fn divide_by_x8(register: u32, bytes: usize) -> u32 {
-    // Three digits to the base 64 are more than the longest IP packet needs.
-    let digits = [bytes % 64, bytes / 64 % 64, bytes / 4096 % 64];
-    INVERSE_POWERS.iter().zip(digits).fold(register, |product, (powers, digit)| match digit {
-        0 => product,
-        _ => multiply(product, powers[digit]),
-    })
-}
-
-/// `INVERSE_POWERS[place][digit]` is x to the power of -8 * digit * 64^place.
-static INVERSE_POWERS: [[u32; 64]; 3] = {
-    let mut powers = [[ONE; 64]; 3];
-    let mut base = ONE;
-    let mut i = 0;
-    while i < 8 {
-        base = divide_by_x(base);
-        i += 1;
-    }
-    let mut place = 0;
-    while place < 3 {
-        let mut digit = 1;
-        while digit < 64 {
-            powers[place][digit] = multiply(powers[place][digit - 1], base);
-            digit += 1;
-        }
-        base = multiply(powers[place][63], base);
-        place += 1;
-    }
-    powers
-};
-
-/// The polynomial, x^0 in bit 31.
-const POLYNOMIAL: u32 = 0xEDB8_8320;
-const ONE: u32 = 1 << 31;
-
-const fn divide_by_x(a: u32) -> u32 {
-    if a & ONE == 0 { a << 1 } else { (a ^ POLYNOMIAL) << 1 | 1 }
-}
-
-/// Product of two polynomials over GF(2) modulo the CRC's.
-const fn multiply(a: u32, mut b: u32) -> u32 {
-    let mut product = 0;
-    let mut bit = 32;
-    while bit > 0 {
-        bit -= 1;
-        product ^= b & (a >> bit & 1).wrapping_neg();
-        b = b >> 1 ^ POLYNOMIAL & (b & 1).wrapping_neg();
-    }
-    product
-}

@@ -33,6 +33,7 @@
 
 mod aeth;
 mod bth;
+mod crc;
 pub mod decode;
 mod extension;
 pub mod flow;

@@ -130,6 +130,9 @@ impl Headers {
     #[inline]
     fn emit_all(&self, out: &mut Output<'_>) -> Option<()> {
         self.bth.emit(out.take()?);
+        if self.bth.opcode.headers().is_empty() {
+            return Some(());
+        }
         if let Some(rdeth) = &self.rdeth {
             rdeth.emit(out.take()?);
         }
