@@ -1,1 +1,44 @@
-//! Placeholder.
+//! A RoCEv2 NIC as a value.
+//!
+//! [`Device`] is a deterministic state machine: verbs calls, packets and the time go in; packets, completions,
+//! events and the next deadline come out. Put it on a UDP socket and it talks to other NICs; put two into a
+//! simulated fabric and every run can be had again from a seed.
+//!
+//! It offers the reliable connection: SEND, WRITE and READ in all variants, atomics, everything that can go
+//! wrong with them, and recovery from loss.
+
+mod config;
+mod counters;
+mod cq;
+mod device;
+mod error;
+mod event;
+mod io;
+mod memory;
+mod policy;
+mod qp;
+mod qps;
+mod rng;
+mod table;
+mod time;
+mod trace;
+mod work;
+
+pub use config::{DeviceConfig, Limits};
+pub use counters::Counters;
+pub use cq::{Arm, CompletionQueue, Cq};
+pub use device::Device;
+pub use error::{PostError, TransitionFault, VerbsError};
+pub use event::{AsyncEvent, Event, QpEvent};
+pub use ferroce_wire::{ImmDt, PathMtu, Psn, Qpn, RnrTimer};
+pub use io::{DONT_FRAGMENT, Flow, Ident, RxMeta, Train, TxLimits};
+pub use memory::{Access, AccessDenied, Buffer, Domain, Mr, MrInit, Pd, Region};
+pub use policy::{AckRequests, GoBack0, GoBackN, Loss, LossCause, Numbering, Personality, Recovery};
+pub use qp::{
+    AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, TRANSITIONS, Transition,
+};
+pub use rng::Seed;
+pub use table::Id;
+pub use time::Time;
+pub use trace::{DropReason, NoTrace, TraceEvent, TraceSink};
+pub use work::{Payload, RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, Wc, WcOpcode, WcStatus};

@@ -1,0 +1,74 @@
+//! What a device is made with.
+
+use std::net::IpAddr;
+
+use ferroce_wire::PathMtu;
+
+use crate::policy::Personality;
+
+/// What a device is made with.
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// Its name, as `ibv_devices` would list it.
+    pub name: String,
+    /// Its addresses; the index is the GID index. An IPv4 address stands for its IPv4-mapped GID.
+    pub gids: Vec<IpAddr>,
+    /// The largest path MTU that its link carries.
+    pub mtu: PathMtu,
+    /// The choices on which NICs differ.
+    pub personality: Personality,
+    /// How much of everything there can be.
+    pub limits: Limits,
+}
+
+impl DeviceConfig {
+    /// A device with these addresses, path MTUs up to 4096 and everything else as usual.
+    pub fn new(name: impl Into<String>, gids: impl Into<Vec<IpAddr>>) -> DeviceConfig {
+        DeviceConfig {
+            name: name.into(),
+            gids: gids.into(),
+            mtu: PathMtu::Mtu4096,
+            personality: Personality::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How much of everything there can be (`struct ibv_device_attr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Protection domains.
+    pub max_pd: u32,
+    /// Memory regions.
+    pub max_mr: u32,
+    /// Completion queues.
+    pub max_cq: u32,
+    /// Entries of a completion queue.
+    pub max_cqe: u32,
+    /// Queue pairs, at most 65,536.
+    pub max_qp: u32,
+    /// Requests of a send or receive queue.
+    pub max_qp_wr: u32,
+    /// Scatter/gather entries of a request.
+    pub max_sge: u32,
+    /// Bytes that can be posted inline.
+    pub max_inline_data: u32,
+    /// READs and atomics outstanding on a queue pair, in either direction.
+    pub max_qp_rd_atom: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_pd: 1 << 16,
+            max_mr: 1 << 20,
+            max_cq: 1 << 16,
+            max_cqe: 1 << 18,
+            max_qp: 1 << 16,
+            max_qp_wr: 1 << 15,
+            max_sge: 32,
+            max_inline_data: 1024,
+            max_qp_rd_atom: 128,
+        }
+    }
+}

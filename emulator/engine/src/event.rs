@@ -1,0 +1,39 @@
+//! What a device tells without being asked.
+
+use ferroce_wire::Qpn;
+
+use crate::cq::Cq;
+
+/// Something for the owner of a device to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// An armed completion queue got what it was armed for, and is no longer armed.
+    Completion(Cq),
+    /// An affiliated asynchronous event.
+    Async(AsyncEvent),
+}
+
+/// An asynchronous event (IBTA 11.6.3) and the object it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AsyncEvent {
+    /// About a queue pair.
+    Qp(Qpn, QpEvent),
+    /// A completion queue overflowed; completions are lost (`IBV_EVENT_CQ_ERR`).
+    CqErr(Cq),
+}
+
+/// What happened to a queue pair; values of `enum ibv_event_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum QpEvent {
+    /// It went to the error state for a reason that no work request can be blamed for.
+    Fatal = 1,
+    /// The peer sent an invalid request.
+    ReqErr = 2,
+    /// The peer asked for memory that it may not touch.
+    AccessErr = 3,
+    /// A packet of the peer's arrived while the queue pair was only ready to receive.
+    CommEst = 4,
+    /// The send queue, told to drain, has drained.
+    SqDrained = 5,
+}

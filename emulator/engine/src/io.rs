@@ -1,0 +1,219 @@
+//! What crosses the border between a device and the world: datagrams, one way and the other.
+
+use std::net::IpAddr;
+
+use ferroce_wire::{Bth, Headers, ICRC_LEN, Opcode, PseudoHeader, UDP_PORT};
+
+/// All fields of the IP and UDP headers of a packet to be sent, except lengths, checksums and the IPv4
+/// Identification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Source address, one of the device's own.
+    pub src: IpAddr,
+    /// Destination address, of the same version.
+    pub dst: IpAddr,
+    /// UDP source port. The destination port is always 4791.
+    pub src_port: u16,
+    /// IPv4 TOS or IPv6 traffic class.
+    pub traffic_class: u8,
+    /// IPv4 TTL or IPv6 hop limit.
+    pub hop_limit: u8,
+    /// IPv6 flow label, 20 bits.
+    pub flow_label: u32,
+}
+
+impl Flow {
+    /// What the ICRC covers of the headers; `ident` counts for IPv4 only, where "don't fragment" is set.
+    pub fn pseudo_header(&self, ident: u16) -> PseudoHeader {
+        pseudo_header(self.src, self.dst, self.src_port, ident, DONT_FRAGMENT)
+            .expect("the device checks that both addresses are of one version")
+    }
+}
+
+/// The IPv4 flags and fragment offset of every packet that the engine expects its link to send.
+pub const DONT_FRAGMENT: u16 = 0x4000;
+
+pub(crate) fn pseudo_header(
+    src: IpAddr,
+    dst: IpAddr,
+    src_port: u16,
+    ident: u16,
+    flags_fragment: u16,
+) -> Option<PseudoHeader> {
+    match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            Some(PseudoHeader::V4 { src, dst, ident, flags_fragment, src_port, dst_port: UDP_PORT })
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            Some(PseudoHeader::V6 { src, dst, src_port, dst_port: UDP_PORT })
+        }
+        _ => None,
+    }
+}
+
+/// How a link can take packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxLimits {
+    /// Packets in one train, at least 1.
+    pub max_packets: usize,
+    /// Bytes (UDP payloads, summed) in one train. A train of one packet may be longer.
+    pub max_bytes: usize,
+    /// IPv4 Identification that the first packet of a train will carry.
+    pub first_ident: u16,
+    /// What each further packet adds to it: 1 where the kernel segments a train, 0 where each is sent alone.
+    pub ident_step: u16,
+    /// The UDP source port that all packets will leave from, where the link cannot set it per packet.
+    pub src_port: Option<u16>,
+}
+
+impl TxLimits {
+    /// One packet at a time, with Identification 0.
+    pub const SINGLE: TxLimits =
+        TxLimits { max_packets: 1, max_bytes: 0, first_ident: 0, ident_step: 0, src_port: None };
+}
+
+/// A train: packets of one queue pair that differ only in content. All have the same length, except that the
+/// last may be shorter; that is the form that segmentation offload takes.
+///
+/// Trains are filled by [`Device::poll_transmit`](crate::Device::poll_transmit) and meant to be used again,
+/// which saves allocating.
+#[derive(Clone, Debug)]
+pub struct Train {
+    flow: Flow,
+    /// Only grows; the first `used` bytes count.
+    bytes: Vec<u8>,
+    used: usize,
+    segment: usize,
+    packets: usize,
+}
+
+impl Train {
+    /// An empty train.
+    pub fn new() -> Train {
+        let nowhere = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        let flow =
+            Flow { src: nowhere, dst: nowhere, src_port: 0, traffic_class: 0, hop_limit: 0, flow_label: 0 };
+        Train { flow, bytes: Vec::new(), used: 0, segment: 0, packets: 0 }
+    }
+
+    /// Where all its packets come from and go.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// All UDP payloads, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// Length of every UDP payload but the last, in bytes.
+    pub fn segment(&self) -> usize {
+        self.segment
+    }
+
+    /// Number of packets.
+    pub fn len(&self) -> usize {
+        self.packets
+    }
+
+    /// True when there is no packet in it.
+    pub fn is_empty(&self) -> bool {
+        self.packets == 0
+    }
+
+    /// The UDP payloads: BTH to ICRC.
+    pub fn packets(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.bytes().chunks(self.segment.max(1))
+    }
+
+    pub(crate) fn restart(&mut self, flow: Flow, limits: &TxLimits) {
+        self.flow = Flow { src_port: limits.src_port.unwrap_or(flow.src_port), ..flow };
+        self.used = 0;
+        self.segment = 0;
+        self.packets = 0;
+    }
+
+    /// Whether a packet of `len` bytes can come next.
+    pub(crate) fn takes(&self, len: usize, limits: &TxLimits) -> bool {
+        let closed = self.used < self.segment * self.packets;
+        self.packets == 0
+            || (!closed
+                && len <= self.segment
+                && self.packets < limits.max_packets
+                && self.used + len <= limits.max_bytes)
+    }
+
+    /// Adds a packet with `payload` bytes of payload, which `fill` provides. When that fails, nothing is added.
+    #[inline]
+    pub(crate) fn push<E>(
+        &mut self,
+        headers: Headers,
+        payload: usize,
+        limits: &TxLimits,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let pad = payload.wrapping_neg() & 3;
+        let headers = Headers { bth: Bth { pad: pad as u8, ..headers.bth }, ..headers };
+        let header_len = headers.len();
+        let len = header_len + payload + pad + ICRC_LEN;
+        let (start, end) = (self.used, self.used + len);
+        if self.bytes.len() < end {
+            self.bytes.resize(end.next_power_of_two(), 0);
+        }
+        let packet = &mut self.bytes[start..end];
+        headers.emit(packet).expect("the engine builds headers that match their opcodes");
+        fill(&mut packet[header_len..header_len + payload])?;
+        let (covered, icrc) = packet.split_at_mut(len - ICRC_LEN);
+        covered[header_len + payload..].fill(0);
+        let ident = limits.first_ident.wrapping_add(limits.ident_step.wrapping_mul(self.packets as u16));
+        icrc.copy_from_slice(&self.flow.pseudo_header(ident).compute(covered).to_le_bytes());
+        self.used = end;
+        self.packets += 1;
+        if self.packets == 1 {
+            self.segment = len;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a packet with these headers and this much payload, from BTH to ICRC.
+#[inline]
+pub(crate) fn packet_len(opcode: Opcode, payload: usize) -> usize {
+    opcode.header_len() + payload.next_multiple_of(4) + ICRC_LEN
+}
+
+impl Default for Train {
+    fn default() -> Train {
+        Train::new()
+    }
+}
+
+/// What a link knows about the IPv4 Identification of a packet it received, which the ICRC covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ident {
+    /// The packet's own: a full check of the ICRC is possible. For IPv6 the values do not matter.
+    Known {
+        /// Identification.
+        ident: u16,
+        /// Flags and fragment offset as one word.
+        flags_fragment: u16,
+    },
+    /// A plain UDP socket does not tell. What is checked then is that *some* Identification fits, which a
+    /// damaged packet passes once in 65,536 times.
+    Hidden,
+}
+
+/// What a link tells about a received packet besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RxMeta {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// UDP source port.
+    pub src_port: u16,
+    /// IPv4 TOS or IPv6 traffic class.
+    pub traffic_class: u8,
+    /// IPv4 Identification.
+    pub ident: Ident,
+}

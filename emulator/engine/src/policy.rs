@@ -1,0 +1,186 @@
+//! The choices on which real NICs differ.
+//!
+//! The protocol leaves many things to the implementation: how often to ask for an acknowledgement, where to
+//! resume after a loss, which numbers to give out. They are gathered here as values, so that a device can
+//! behave like another one. A [`Personality`] is a named set of such choices.
+
+use core::fmt;
+
+use ferroce_wire::{NakCode, Psn};
+
+/// How numbers that name things to peers (memory keys, queue-pair numbers) are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Numbering {
+    /// Hard to guess for a peer that was not told.
+    Random,
+    /// Counting up, as many NICs do: easy to read in a lab, and easy to attack.
+    Sequential,
+}
+
+/// When a requester sets the AckReq bit on the last packet of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AckRequests {
+    /// Always, as Linux rxe does.
+    EveryMessage,
+    /// When the message is signaled, when nothing can follow it at once, and after `packets` packets without.
+    Sparse {
+        /// Packets that may go without; at least 1.
+        packets: u32,
+    },
+}
+
+/// A named set of choices.
+#[derive(Clone, Debug)]
+pub struct Personality {
+    /// What it is called on command lines and in reports.
+    pub name: &'static str,
+    /// Memory keys and queue-pair numbers.
+    pub numbering: Numbering,
+    /// AckReq bits of the requester.
+    pub ack_requests: AckRequests,
+    /// Requests for acknowledgement that a responder may answer with one ACK; 1 means no coalescing. An ACK
+    /// waits only for packets that have already arrived, never for a timer.
+    pub ack_coalescing: u32,
+    /// PSNs that a requester may have outstanding before it waits for acknowledgements.
+    pub window: u32,
+    /// Most packets of a READ to ask for with one request packet. A longer READ is asked for in several, each
+    /// of which counts against `max_rd_atomic`, so that the responses do not overrun the network's buffers.
+    pub read_chunk: u32,
+    /// The MigReq bit of packets sent (IBTA 9.2.1: 1 is the "migrated" state that hardware is normally in).
+    pub migrated: bool,
+    /// The credit code of ACKs sent; 0x1f switches end-to-end flow control off.
+    pub credits: u8,
+    /// Whether `retry_cnt` 7 means "for ever", as in Linux rxe, or seven, as in the specification.
+    pub retry_7_is_infinite: bool,
+    /// The NAK for a SEND that is longer than the receive posted for it.
+    pub too_long_nak: NakCode,
+    /// Where to resume after a loss.
+    pub recovery: Box<dyn Recovery>,
+}
+
+impl Personality {
+    /// Ferroce's own choices: what the specification recommends, numbers hard to guess.
+    pub fn ferroce() -> Personality {
+        Personality {
+            name: "default",
+            numbering: Numbering::Random,
+            ack_requests: AckRequests::Sparse { packets: 16 },
+            ack_coalescing: u32::MAX,
+            window: 512,
+            read_chunk: 1 << 22,
+            migrated: true,
+            credits: 0x1f,
+            retry_7_is_infinite: false,
+            too_long_nak: NakCode::InvalidRequest,
+            recovery: Box::new(GoBackN),
+        }
+    }
+
+    /// The choices of Linux's soft-RoCE driver.
+    pub fn rxe() -> Personality {
+        Personality {
+            name: "rxe",
+            ack_requests: AckRequests::EveryMessage,
+            ack_coalescing: 1,
+            window: 128,
+            migrated: false,
+            retry_7_is_infinite: true,
+            too_long_nak: NakCode::RemoteOperational,
+            ..Personality::ferroce()
+        }
+    }
+
+    /// Numbers that count up, so that two runs of a lab show the same keys.
+    pub fn predictable() -> Personality {
+        Personality { name: "predictable", numbering: Numbering::Sequential, ..Personality::ferroce() }
+    }
+
+    /// Retransmits whole messages, as early RoCE NICs did; under loss it can livelock.
+    pub fn go_back_0() -> Personality {
+        Personality { name: "go-back-0", recovery: Box::new(GoBack0), ..Personality::ferroce() }
+    }
+
+    /// All named sets.
+    pub fn all() -> Vec<Personality> {
+        vec![Personality::ferroce(), Personality::rxe(), Personality::predictable(), Personality::go_back_0()]
+    }
+
+    /// The set with this name.
+    pub fn by_name(name: &str) -> Option<Personality> {
+        Personality::all().into_iter().find(|personality| personality.name == name)
+    }
+}
+
+impl Default for Personality {
+    fn default() -> Personality {
+        Personality::ferroce()
+    }
+}
+
+/// Why a requester goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LossCause {
+    /// The responder reported a gap (NAK 0x60).
+    SequenceNak,
+    /// A later packet was acknowledged before a READ or atomic was answered (IBTA 9.7.5.2.8).
+    ImpliedNak,
+    /// The responder had no receive posted, and the time it asked for is over.
+    ReceiverNotReady,
+    /// Nothing was heard for the local ACK timeout.
+    Timeout,
+}
+
+/// What a requester knows when it must go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// How it was noticed.
+    pub cause: LossCause,
+    /// The oldest packet that is not acknowledged: where the trouble is.
+    pub unacked: Psn,
+    /// The first packet of the message that holds `unacked`.
+    pub message: Psn,
+}
+
+/// Where a requester resumes after a loss.
+pub trait Recovery: fmt::Debug + Send + Sync {
+    /// The PSN to send next: `loss.unacked`, or an earlier one down to `loss.message`. (A later one would skip
+    /// packets that nobody has, and is taken for `loss.unacked`.)
+    fn resume(&self, loss: &Loss) -> Psn;
+
+    /// A copy of this policy.
+    fn boxed_clone(&self) -> Box<dyn Recovery>;
+}
+
+impl Clone for Box<dyn Recovery> {
+    fn clone(&self) -> Self {
+        self.boxed_clone()
+    }
+}
+
+/// Resumes at the first packet that is missing: what the specification asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct GoBackN;
+
+impl Recovery for GoBackN {
+    fn resume(&self, loss: &Loss) -> Psn {
+        loss.unacked
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Recovery> {
+        Box::new(*self)
+    }
+}
+
+/// Resumes at the first packet of the message.
+#[derive(Clone, Copy, Debug)]
+pub struct GoBack0;
+
+impl Recovery for GoBack0 {
+    fn resume(&self, loss: &Loss) -> Psn {
+        loss.message
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Recovery> {
+        Box::new(*self)
+    }
+}

@@ -1,0 +1,371 @@
+//! The sending half: from work requests to request packets.
+//!
+//! Three PSNs describe where a requester is (all modulo 2^24):
+//!
+//! ```text
+//!      acknowledged          in flight           sent once, to be sent again      never sent
+//!   ------------------ una ---------------- next ---------------------------- max -----------
+//! ```
+//!
+//! Usually `next == max`. After a loss `next` goes back, and what it passes again is the same packets: the
+//! mapping of PSNs to opcodes and bytes never changes (IBTA 9.7.5.1).
+
+use std::time::Duration;
+
+use ferroce_wire::Psn;
+
+use super::attr::{QpAttr, QpCap};
+use super::plan::Plan;
+use super::{Conn, Ctx, Failure, Step};
+use crate::io::{Train, TxLimits, packet_len};
+use crate::memory::Access;
+use crate::policy::{AckRequests, Loss, LossCause, Personality};
+use crate::time::Time;
+use crate::trace::{TraceEvent, TraceSink};
+use crate::work::{SendFlags, SendWqe, WcStatus, WorkQueue};
+
+/// Most bytes of a message (IBTA 9.7.1).
+pub(crate) const MAX_MESSAGE: u64 = 1 << 31;
+
+/// PSNs that may be outstanding: half the number space, less one, so that old and new can be told apart.
+const PSN_SPACE: u32 = (1 << 23) - 1;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Requester {
+    pub sq: WorkQueue<SendWqe>,
+    /// The request whose packet comes next, and which packet of it.
+    cursor: u64,
+    packet: u32,
+    /// Requests before this one have been given PSNs.
+    started: u64,
+    pub(super) una: Psn,
+    pub(super) next: Psn,
+    pub(super) max: Psn,
+    /// READ and atomic requests in flight.
+    pub(super) responses_due: u32,
+    /// Packets sent since one asked for an acknowledgement.
+    unasked: u32,
+    /// The next packet must ask for an acknowledgement.
+    ask: bool,
+    /// The request at the cursor cannot be carried out; it fails when all before it are done.
+    stuck: Option<WcStatus>,
+    /// No new message is started.
+    draining: bool,
+    pub(super) retries: u8,
+    pub(super) rnr_retries: u8,
+    /// The gap for which we went back already, until there is progress.
+    pub(super) gap: Option<Psn>,
+    pub(super) timer: Option<Time>,
+    pub(super) rnr_wait: Option<Time>,
+    pub(super) config: Config,
+}
+
+/// Attributes in the form in which they are used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Config {
+    /// `None` waits for ever.
+    pub timeout: Option<Duration>,
+    pub retry_cnt: u8,
+    pub rnr_retry: u8,
+    max_rd_atomic: u32,
+    pub read_chunk: u32,
+}
+
+impl Requester {
+    pub(super) fn new(cap: &QpCap) -> Requester {
+        Requester {
+            sq: WorkQueue::new(cap.max_send_wr, cap.max_send_sge, cap.max_inline_data),
+            cursor: 0,
+            packet: 0,
+            started: 0,
+            una: Psn::default(),
+            next: Psn::default(),
+            max: Psn::default(),
+            responses_due: 0,
+            unasked: 0,
+            ask: false,
+            stuck: None,
+            draining: false,
+            retries: 0,
+            rnr_retries: 0,
+            gap: None,
+            timer: None,
+            rnr_wait: None,
+            config: Config::default(),
+        }
+    }
+
+    /// Forgets all work and all connection state.
+    pub(super) fn reset(&mut self) {
+        self.sq.clear();
+        self.start(Psn::default());
+    }
+
+    /// Starts at `psn` with what is in the queue.
+    pub(super) fn start(&mut self, psn: Psn) {
+        (self.una, self.next, self.max) = (psn, psn, psn);
+        (self.cursor, self.started, self.packet) = (self.sq.front(), self.sq.front(), 0);
+        (self.responses_due, self.unasked, self.ask) = (0, 0, false);
+        (self.stuck, self.gap, self.timer, self.rnr_wait) = (None, None, None, None);
+    }
+
+    pub(super) fn configure(&mut self, attr: &QpAttr, policy: &Personality) {
+        let timeout = attr.timeout.filter(|code| *code > 0);
+        self.config = Config {
+            // IBTA 9.7.6.1.3: 4.096 µs · 2^code.
+            timeout: timeout.map(|code| Duration::from_nanos(4096 << code)),
+            retry_cnt: attr.retry_cnt.unwrap_or(0),
+            rnr_retry: attr.rnr_retry.unwrap_or(0),
+            max_rd_atomic: u32::from(attr.max_rd_atomic.unwrap_or(0)),
+            read_chunk: policy.read_chunk.clamp(1, PSN_SPACE / 2),
+        };
+        (self.retries, self.rnr_retries) = (self.config.retry_cnt, self.config.rnr_retry);
+    }
+
+    pub(super) fn next_psn(&self) -> Psn {
+        self.next
+    }
+
+    /// Stops or resumes starting messages.
+    pub(super) fn drain(&mut self, draining: bool) {
+        self.draining = draining;
+        if draining {
+            self.probe();
+        }
+    }
+
+    /// No message is under way.
+    pub(super) fn is_drained(&self) -> bool {
+        self.una == self.max && self.cursor == self.started
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.rnr_wait.or(self.timer)
+    }
+
+    pub(super) fn wants_to_send(&self) -> bool {
+        self.rnr_wait.is_none() && self.stuck.is_none() && self.cursor < self.sq.end() && !self.is_blocked()
+    }
+
+    // --- one packet ------------------------------------------------------------------------------------------
+
+    pub(super) fn emit<T: TraceSink>(
+        &mut self,
+        conn: &Conn,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        if !self.wants_to_send() {
+            return Step::Idle;
+        }
+        if let Err(status) = self.begin(conn, ctx) {
+            let step = self.cannot_begin(status);
+            // A probe may have put an earlier packet in its place.
+            return if self.stuck.is_none() && step == Step::Idle {
+                self.emit(conn, limits, train, ctx)
+            } else {
+                step
+            };
+        }
+        let Some(wqe) = self.sq.get(self.cursor) else { return Step::Idle };
+        if !self.window_allows(wqe, ctx) {
+            return Step::Idle;
+        }
+        let plan = Plan::new(wqe, self.packet, conn, ctx);
+        if !train.takes(packet_len(plan.opcode(), plan.payload), limits) {
+            return Step::Full;
+        }
+        let again = self.next.is_before(self.max);
+        let ack_request = self.asks(wqe, &plan, again, ctx);
+        let mut headers = plan.headers;
+        headers.bth.psn = self.next;
+        headers.bth.ack_request = ack_request;
+        headers.bth.solicited =
+            plan.ends && wqe.op.consumes_receive() && wqe.flags.contains(SendFlags::SOLICITED);
+        let (offset, seq) = (plan.offset, self.cursor);
+        let filled = train.push(headers, plan.payload, limits, |out| {
+            if out.is_empty() {
+                return Ok(());
+            }
+            if wqe.inline {
+                let data = self.sq.inline(seq);
+                out.copy_from_slice(&data[offset as usize..][..out.len()]);
+                return Ok(());
+            }
+            ctx.memory.gather(conn.init.pd, self.sq.sges(seq), offset, out)
+        });
+        if filled.is_err() {
+            // Deregistered after the message began. The peer will not see its end.
+            return self.cannot_begin(WcStatus::LocProtErr);
+        }
+        ctx.counters.sent_pkts += 1;
+        ctx.counters.sent_bytes += packet_len(plan.opcode(), plan.payload) as u64;
+        ctx.counters.retransmitted_pkts += u64::from(again);
+        let (psn, len) = (self.next, plan.payload as u32);
+        ctx.trace(|| TraceEvent::Sent {
+            qp: conn.qpn,
+            opcode: plan.opcode(),
+            psn,
+            len,
+            ack_request,
+            syndrome: None,
+            again,
+        });
+        self.sent(&plan, ack_request, ctx.now);
+        Step::Sent
+    }
+
+    /// Moves on behind a packet that was sent.
+    fn sent(&mut self, plan: &Plan, ack_request: bool, now: Time) {
+        self.unasked = if ack_request { 0 } else { self.unasked + plan.psns };
+        self.ask = false;
+        self.next = self.next + plan.psns;
+        if self.next.is_after(self.max) {
+            self.max = self.next;
+        }
+        if plan.wants_response && self.next.is_after(self.una) {
+            self.responses_due += 1;
+        }
+        if plan.ends {
+            (self.cursor, self.packet) = (self.cursor + 1, 0);
+        } else {
+            self.packet += plan.psns;
+        }
+        if self.timer.is_none() {
+            self.timer = self.config.timeout.map(|timeout| now + timeout);
+        }
+    }
+
+    /// Gives the request at the cursor its PSNs, if it has none yet, after checking that it can be carried out.
+    fn begin<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) -> Result<(), WcStatus> {
+        if self.cursor < self.started {
+            return Ok(());
+        }
+        let Some(wqe) = self.sq.get(self.cursor) else { return Ok(()) };
+        if wqe.len > MAX_MESSAGE || (wqe.op.is_atomic() && wqe.len < 8) {
+            return Err(WcStatus::LocLenErr);
+        }
+        if !wqe.inline {
+            let need = if wqe.op.wants_response() { Access::LOCAL_WRITE } else { Access::empty() };
+            let list = self.sq.sges(self.cursor);
+            ctx.memory.check(conn.init.pd, need, list).map_err(|_| WcStatus::LocProtErr)?;
+        }
+        let psns = if wqe.op.is_atomic() { 1 } else { conn.mtu.packets_for(wqe.len) };
+        let first = self.next;
+        if let Some(wqe) = self.sq.get_mut(self.cursor) {
+            (wqe.first, wqe.psns) = (first, psns);
+        }
+        self.started += 1;
+        Ok(())
+    }
+
+    /// The request at the cursor fails as soon as it is the oldest.
+    fn cannot_begin(&mut self, status: WcStatus) -> Step {
+        self.stuck = Some(status);
+        if let Some(failure) = self.take_stuck() {
+            return Step::Failed(failure);
+        }
+        self.probe();
+        Step::Idle
+    }
+
+    /// The failure of a request that could not be carried out, once all before it are done.
+    pub(super) fn take_stuck(&mut self) -> Option<Failure> {
+        if self.cursor == self.sq.front() { self.stuck.take().map(Failure::from) } else { None }
+    }
+
+    /// Makes sure that what is in flight will be acknowledged although nothing follows it: if the last packet
+    /// did not ask, it is sent again, asking.
+    fn probe(&mut self) {
+        if self.unasked == 0 || self.una == self.max || self.next != self.max || self.packet > 0 {
+            return;
+        }
+        self.seek(self.max - 1);
+        self.ask = true;
+    }
+
+    // --- when ------------------------------------------------------------------------------------------------
+
+    /// A new message cannot be started now.
+    fn is_blocked(&self) -> bool {
+        if self.cursor < self.started || self.packet > 0 {
+            return false;
+        }
+        let Some(wqe) = self.sq.get(self.cursor) else { return true };
+        self.draining || (wqe.flags.contains(SendFlags::FENCE) && self.responses_due > 0)
+    }
+
+    fn window_allows<T>(&self, wqe: &SendWqe, ctx: &Ctx<'_, T>) -> bool {
+        let outstanding = self.next.distance(self.una).max(0) as u32;
+        if wqe.op.wants_response() && self.responses_due >= self.config.max_rd_atomic {
+            return false;
+        }
+        outstanding < ctx.policy.window.min(PSN_SPACE / 2)
+    }
+
+    /// Whether this packet sets the AckReq bit.
+    fn asks<T>(&self, wqe: &SendWqe, plan: &Plan, again: bool, ctx: &Ctx<'_, T>) -> bool {
+        if plan.wants_response || self.ask || self.unasked + 1 >= ctx.policy.window / 2 {
+            return true;
+        }
+        if !plan.ends {
+            return false;
+        }
+        match ctx.policy.ack_requests {
+            AckRequests::EveryMessage => true,
+            AckRequests::Sparse { packets } => {
+                again
+                    || wqe.flags.contains(SendFlags::SIGNALED)
+                    || self.unasked + 1 >= packets
+                    || !self.follows_at_once(self.cursor + 1)
+            }
+        }
+    }
+
+    /// Whether request `seq` can be sent right behind its predecessor, so that its acknowledgement serves both.
+    fn follows_at_once(&self, seq: u64) -> bool {
+        let Some(wqe) = self.sq.get(seq) else { return false };
+        !self.draining && !wqe.flags.contains(SendFlags::FENCE) && !wqe.op.wants_response()
+    }
+
+    // --- going back --------------------------------------------------------------------------------------------
+
+    /// Goes back after a loss. The packet at `una` is what is missing.
+    pub(super) fn go_back<T: TraceSink>(&mut self, conn: &Conn, cause: LossCause, ctx: &mut Ctx<'_, T>) {
+        let Some(wqe) = self.sq.get(self.sq.front()) else { return };
+        let loss = Loss { cause, unacked: self.una, message: wqe.first };
+        let resume = ctx.policy.recovery.resume(&loss);
+        let inside = !resume.is_before(loss.message) && !resume.is_after(loss.unacked);
+        let resume = if inside { resume } else { loss.unacked };
+        self.seek(resume);
+        let retries_left = self.retries;
+        ctx.trace(|| TraceEvent::GoBack { qp: conn.qpn, cause, unacked: loss.unacked, resume, retries_left });
+    }
+
+    /// Makes `psn`, which was sent before, the next to be sent.
+    pub(super) fn seek(&mut self, psn: Psn) {
+        // Requests are in PSN order; those not started have no PSNs and come last.
+        self.cursor = self.sq.partition_point(|wqe| wqe.psns > 0 && wqe.last().is_before(psn));
+        self.packet = match self.sq.get(self.cursor) {
+            Some(wqe) if wqe.psns > 0 => psn.distance(wqe.first).max(0) as u32,
+            _ => 0,
+        };
+        self.next = psn;
+        self.stuck = None;
+        self.recount();
+    }
+
+    /// Counts the READ and atomic requests between `una` and `next`.
+    fn recount(&mut self) {
+        let mut due = 0;
+        for seq in self.sq.front()..=self.cursor {
+            let Some(wqe) = self.sq.get(seq).filter(|wqe| wqe.psns > 0 && wqe.op.wants_response()) else {
+                continue;
+            };
+            let inside = |psn: Psn| psn.distance(wqe.first).clamp(0, wqe.psns as i32) as u32;
+            due += wqe.requests_between(inside(self.una), inside(self.next), self.config.read_chunk);
+        }
+        self.responses_due = due;
+    }
+}

@@ -1,0 +1,242 @@
+//! What the responder still has to say: READ responses, atomic responses, ACKs and NAKs, in PSN order.
+
+use ferroce_wire::{Aeth, AtomicAckEth, Headers, NakCode, Opcode, PathMtu, Psn, Reth, Syndrome};
+
+use super::responder::Responder;
+use super::{Conn, Ctx, Step};
+use crate::io::{Train, TxLimits, packet_len};
+use crate::memory::Access;
+use crate::trace::{TraceEvent, TraceSink};
+use crate::work::WcStatus;
+
+/// A READ or atomic that was accepted. It is kept after it was answered, because the answer may get lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resource {
+    pub kind: ResourceKind,
+    /// First PSN and number of PSNs of the answer.
+    pub first: Psn,
+    pub psns: u32,
+    /// What is being sent of it: packets `next..end`, of which `start` was the first.
+    start: u32,
+    next: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResourceKind {
+    Read(Reth),
+    /// The value that was found.
+    Atomic {
+        original: u64,
+    },
+}
+
+impl Resource {
+    pub(super) fn new(kind: ResourceKind, first: Psn, mtu: PathMtu) -> Resource {
+        let psns = match kind {
+            ResourceKind::Read(reth) => mtu.packets_for(u64::from(reth.len)),
+            ResourceKind::Atomic { .. } => 1,
+        };
+        Resource { kind, first, psns, start: 0, next: 0, end: psns }
+    }
+
+    /// It has packets to send.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.next < self.end
+    }
+
+    /// A READ came again, whole or from one of its later packets on. False when this is not that READ.
+    pub(super) fn replay_read(&mut self, psn: Psn, again: Reth, mtu: PathMtu) -> bool {
+        let ResourceKind::Read(reth) = self.kind else { return false };
+        let index = psn.distance(self.first);
+        if index < 0 || index as u32 >= self.psns {
+            return false;
+        }
+        let index = index as u32;
+        let skipped = u64::from(index) * mtu.bytes() as u64;
+        let rest = u64::from(reth.len) - skipped;
+        let matches = again.va == reth.va.wrapping_add(skipped)
+            && again.rkey == reth.rkey
+            && u64::from(again.len) <= rest;
+        if !matches {
+            return false;
+        }
+        let end = index + mtu.packets_for(u64::from(again.len));
+        if self.is_pending() && self.next <= index && end <= self.end {
+            // The answer is still on its way out: there is nothing to repeat.
+            return true;
+        }
+        (self.start, self.next, self.end) = (index, index, end);
+        true
+    }
+
+    /// An atomic came again. False when this is not that atomic.
+    pub(super) fn replay_atomic(&mut self, psn: Psn) -> bool {
+        let same = matches!(self.kind, ResourceKind::Atomic { .. }) && psn == self.first;
+        if same {
+            self.next = 0;
+        }
+        same
+    }
+
+    /// PSN of the next packet to send.
+    fn psn(&self) -> Psn {
+        self.first + self.next
+    }
+}
+
+impl Responder {
+    pub(super) fn wants_to_send(&self) -> bool {
+        !self.acks.is_empty() || self.nak.is_some() || self.resources.iter().any(Resource::is_pending)
+    }
+
+    /// Adds the next response to the train, oldest PSN first, so that each acknowledges what came before it.
+    pub(super) fn emit<T: TraceSink>(
+        &mut self,
+        conn: &Conn,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        let pending = self.resources.iter().position(Resource::is_pending);
+        match (pending, self.acks.front().copied()) {
+            (Some(index), ack) if ack.is_none_or(|ack| !ack.is_before(self.resources[index].psn())) => {
+                match self.resources[index].kind {
+                    ResourceKind::Read(reth) => self.emit_read(index, reth, conn, limits, train, ctx),
+                    ResourceKind::Atomic { original } => {
+                        self.emit_atomic(index, original, conn, limits, train, ctx)
+                    }
+                }
+            }
+            (_, Some(psn)) => {
+                let aeth = self.ack_aeth(ctx);
+                let step = self.emit_aeth(psn, aeth, conn, limits, train, ctx);
+                if step == Step::Sent {
+                    ctx.counters.ack_sent += 1;
+                    self.acks.pop_front();
+                }
+                step
+            }
+            _ => {
+                let Some((psn, syndrome)) = self.nak else { return Step::Idle };
+                let step = self.emit_aeth(psn, Aeth { syndrome, msn: self.msn }, conn, limits, train, ctx);
+                if step == Step::Sent {
+                    self.nak = None;
+                }
+                step
+            }
+        }
+    }
+
+    fn ack_aeth<T>(&self, ctx: &Ctx<'_, T>) -> Aeth {
+        Aeth { syndrome: Syndrome::Ack { credits: ctx.policy.credits }, msn: self.msn }
+    }
+
+    fn emit_aeth<T: TraceSink>(
+        &mut self,
+        psn: Psn,
+        aeth: Aeth,
+        conn: &Conn,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        let headers = conn.headers(Opcode::RC_ACKNOWLEDGE, psn, ctx.policy);
+        let headers = Headers { aeth: Some(aeth), ..headers };
+        send(headers, 0, conn, limits, train, ctx, |_, _| true)
+    }
+
+    fn emit_atomic<T: TraceSink>(
+        &mut self,
+        index: usize,
+        original: u64,
+        conn: &Conn,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        let headers = conn.headers(Opcode::RC_ATOMIC_ACK, self.resources[index].first, ctx.policy);
+        let (aeth, atomic_ack) = (Some(self.ack_aeth(ctx)), Some(AtomicAckEth { original }));
+        let step = send(Headers { aeth, atomic_ack, ..headers }, 0, conn, limits, train, ctx, |_, _| true);
+        if step == Step::Sent {
+            self.resources[index].next = 1;
+        }
+        step
+    }
+
+    /// One packet of a READ. The memory is read when the packet is made, and checked again: it may have been
+    /// deregistered since the request came.
+    fn emit_read<T: TraceSink>(
+        &mut self,
+        index: usize,
+        reth: Reth,
+        conn: &Conn,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        let resource = self.resources[index];
+        let opcode = match (resource.next == resource.start, resource.next + 1 == resource.end) {
+            (true, true) => Opcode::RC_READ_RESP_ONLY,
+            (true, false) => Opcode::RC_READ_RESP_FIRST,
+            (false, false) => Opcode::RC_READ_RESP_MIDDLE,
+            (false, true) => Opcode::RC_READ_RESP_LAST,
+        };
+        let mtu = conn.mtu.bytes() as u64;
+        let offset = u64::from(resource.next) * mtu;
+        let len = (u64::from(reth.len) - offset).min(mtu);
+        let aeth = (opcode != Opcode::RC_READ_RESP_MIDDLE).then(|| self.ack_aeth(ctx));
+        let headers = Headers { aeth, ..conn.headers(opcode, resource.psn(), ctx.policy) };
+        let va = reth.va.wrapping_add(offset);
+        let step = send(headers, len as usize, conn, limits, train, ctx, |ctx, out| {
+            if out.is_empty() {
+                return true;
+            }
+            let span = ctx.memory.span(reth.rkey, conn.init.pd, Access::REMOTE_READ, va, len);
+            span.map(|span| span.copy_to(out)).is_ok()
+        });
+        match step {
+            Step::Sent => self.resources[index].next += 1,
+            Step::Failed(_) => {
+                self.silence();
+                ctx.counters.fatal_nak_sent += 1;
+                self.nak = Some((resource.psn(), Syndrome::Nak(NakCode::RemoteAccess)));
+            }
+            Step::Full | Step::Idle => {}
+        }
+        step
+    }
+}
+
+/// Adds a response packet, if it fits; `fill` says whether the payload could be had.
+fn send<T: TraceSink>(
+    headers: Headers,
+    payload: usize,
+    conn: &Conn,
+    limits: &TxLimits,
+    train: &mut Train,
+    ctx: &mut Ctx<'_, T>,
+    fill: impl FnOnce(&mut Ctx<'_, T>, &mut [u8]) -> bool,
+) -> Step {
+    let opcode = headers.bth.opcode;
+    let len = packet_len(opcode, payload);
+    if !train.takes(len, limits) {
+        return Step::Full;
+    }
+    let filled = train.push(headers, payload, limits, |out| if fill(ctx, out) { Ok(()) } else { Err(()) });
+    if filled.is_err() {
+        return Step::Failed(WcStatus::LocProtErr.into());
+    }
+    ctx.counters.sent_pkts += 1;
+    ctx.counters.sent_bytes += len as u64;
+    ctx.trace(|| TraceEvent::Sent {
+        qp: conn.qpn,
+        opcode,
+        psn: headers.bth.psn,
+        len: payload as u32,
+        ack_request: false,
+        syndrome: headers.aeth.map(|aeth| aeth.syndrome),
+        again: false,
+    });
+    Step::Sent
+}

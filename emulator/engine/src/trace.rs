@@ -1,0 +1,204 @@
+//! What happens inside a device, for those who watch.
+//!
+//! A trace never changes behaviour: a sink gets copies and gives nothing back.
+
+use ferroce_wire::{Opcode, Psn, Qpn, Syndrome};
+
+use crate::event::AsyncEvent;
+use crate::memory::AccessDenied;
+use crate::policy::LossCause;
+use crate::qp::QpState;
+use crate::time::Time;
+use crate::work::Wc;
+
+/// Takes the events of one device.
+pub trait TraceSink {
+    /// False lets the compiler leave out everything that leads to an event.
+    const ENABLED: bool = true;
+
+    /// Something happened at `now`.
+    fn event(&mut self, now: Time, event: TraceEvent);
+}
+
+/// Nobody watches; costs nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTrace;
+
+impl TraceSink for NoTrace {
+    const ENABLED: bool = false;
+
+    fn event(&mut self, _: Time, _: TraceEvent) {}
+}
+
+/// Keeps all events, for tests and short runs.
+impl TraceSink for Vec<(Time, TraceEvent)> {
+    fn event(&mut self, now: Time, event: TraceEvent) {
+        self.push((now, event));
+    }
+}
+
+/// Why a packet went no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// Not long enough for its own headers, or an unknown opcode.
+    Malformed,
+    /// Transport version not 0.
+    Version,
+    /// Addressed to somebody else.
+    NotOurs,
+    /// Wrong ICRC.
+    Icrc,
+    /// No queue pair of that number.
+    NoQp,
+    /// An opcode of another transport service.
+    Service,
+    /// The queue pair is in a state in which it takes no such packet.
+    QpState,
+    /// Not from the address that the queue pair is connected to.
+    NotPeer,
+    /// Partition keys do not match.
+    Pkey,
+    /// A duplicate that cannot be answered (any more), or does not match what it repeats.
+    Duplicate,
+    /// Behind a gap that was reported already.
+    OutOfSequence,
+    /// A response or NAK code that means nothing here.
+    Response,
+}
+
+/// One step of a device's life. Every variant names the queue pair it is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TraceEvent {
+    /// A send request was posted.
+    PostSend {
+        /// Queue pair.
+        qp: Qpn,
+        /// Of the work request.
+        wr_id: u64,
+    },
+    /// A receive request was posted.
+    PostRecv {
+        /// Queue pair.
+        qp: Qpn,
+        /// Of the work request.
+        wr_id: u64,
+    },
+    /// A packet was handed to the link.
+    Sent {
+        /// Queue pair.
+        qp: Qpn,
+        /// What it is.
+        opcode: Opcode,
+        /// Its PSN.
+        psn: Psn,
+        /// Bytes of payload.
+        len: u32,
+        /// It asks for an acknowledgement.
+        ack_request: bool,
+        /// For packets with an AETH.
+        syndrome: Option<Syndrome>,
+        /// It had been sent before.
+        again: bool,
+    },
+    /// A packet reached its queue pair.
+    Received {
+        /// Queue pair.
+        qp: Qpn,
+        /// What it is.
+        opcode: Opcode,
+        /// Its PSN.
+        psn: Psn,
+        /// Bytes of payload.
+        len: u32,
+        /// For packets with an AETH.
+        syndrome: Option<Syndrome>,
+    },
+    /// A packet went no further.
+    Dropped {
+        /// Queue pair that it named, if it came so far.
+        qp: Option<Qpn>,
+        /// Why.
+        why: DropReason,
+    },
+    /// The responder saw a request again.
+    Duplicate {
+        /// Queue pair.
+        qp: Qpn,
+        /// PSN of the packet.
+        psn: Psn,
+    },
+    /// The responder found a gap.
+    Gap {
+        /// Queue pair.
+        qp: Qpn,
+        /// PSN it waits for.
+        expected: Psn,
+        /// PSN that came.
+        got: Psn,
+    },
+    /// The responder refused a request.
+    Refused {
+        /// Queue pair.
+        qp: Qpn,
+        /// PSN of the packet.
+        psn: Psn,
+        /// The answer.
+        syndrome: Syndrome,
+        /// What was wrong with the memory, if that was the reason.
+        denied: Option<AccessDenied>,
+    },
+    /// The responder finished a message.
+    Executed {
+        /// Queue pair.
+        qp: Qpn,
+        /// Opcode of the last packet.
+        opcode: Opcode,
+        /// Message sequence number after it.
+        msn: u32,
+    },
+    /// Packets up to here are acknowledged.
+    Acknowledged {
+        /// Queue pair.
+        qp: Qpn,
+        /// The oldest packet that is not.
+        unacked: Psn,
+    },
+    /// The requester goes back.
+    GoBack {
+        /// Queue pair.
+        qp: Qpn,
+        /// Why.
+        cause: LossCause,
+        /// The oldest packet that is not acknowledged.
+        unacked: Psn,
+        /// The next to be sent.
+        resume: Psn,
+        /// Tries that are left after this one.
+        retries_left: u8,
+    },
+    /// The requester waits until the peer may have a receive.
+    RnrWait {
+        /// Queue pair.
+        qp: Qpn,
+        /// Until then.
+        until: Time,
+    },
+    /// A work request was completed.
+    Completed {
+        /// Queue pair.
+        qp: Qpn,
+        /// The completion.
+        wc: Wc,
+    },
+    /// A queue pair changed its state.
+    State {
+        /// Queue pair.
+        qp: Qpn,
+        /// State before.
+        from: QpState,
+        /// State after.
+        to: QpState,
+    },
+    /// An asynchronous event was raised.
+    Async(AsyncEvent),
+}

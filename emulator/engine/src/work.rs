@@ -1,0 +1,422 @@
+//! Work requests as they are posted, and the queues that hold them.
+
+use std::collections::VecDeque;
+
+use ferroce_wire::{ImmDt, Opcode, Operation, Psn, Service};
+
+/// A scatter/gather entry: `len` bytes at `addr` in the region that `lkey` opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sge {
+    /// First byte, in the region's own addresses.
+    pub addr: u64,
+    /// Length in bytes. An entry of length 0 stands for no bytes; its address and key are not looked at.
+    pub len: u32,
+    /// Key of the region.
+    pub lkey: u32,
+}
+
+/// Memory of the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// Address in the peer's region.
+    pub addr: u64,
+    /// Key that the peer gave.
+    pub rkey: u32,
+}
+
+/// What a send work request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SendOp {
+    /// Deliver the data into the peer's next receive buffer.
+    Send,
+    /// The same with four bytes in the completion, delivered as they are.
+    SendImm(ImmDt),
+    /// The same, and take this key of the peer's out of use.
+    SendInv(u32),
+    /// Put the data into the peer's memory.
+    Write(Remote),
+    /// The same, and consume a receive to tell the peer, with four bytes in its completion.
+    WriteImm(Remote, ImmDt),
+    /// Fetch from the peer's memory.
+    Read(Remote),
+    /// If the 8-byte word there equals `compare`, replace it by `swap`; fetch the old value.
+    CompareSwap {
+        /// The word; its address is a multiple of 8.
+        remote: Remote,
+        /// Value to compare with.
+        compare: u64,
+        /// Value to store.
+        swap: u64,
+    },
+    /// Add to the 8-byte word there, modulo 2^64; fetch the old value.
+    FetchAdd {
+        /// The word; its address is a multiple of 8.
+        remote: Remote,
+        /// What to add.
+        add: u64,
+    },
+}
+
+impl SendOp {
+    /// True for READ and atomics, which a response with data completes and which `max_rd_atomic` limits.
+    pub const fn wants_response(&self) -> bool {
+        matches!(self, SendOp::Read(_) | SendOp::CompareSwap { .. } | SendOp::FetchAdd { .. })
+    }
+
+    /// True for what uses up a receive of the peer's.
+    pub const fn consumes_receive(&self) -> bool {
+        matches!(self, SendOp::Send | SendOp::SendImm(_) | SendOp::SendInv(_) | SendOp::WriteImm(..))
+    }
+
+    /// True for the two atomics.
+    pub const fn is_atomic(&self) -> bool {
+        matches!(self, SendOp::CompareSwap { .. } | SendOp::FetchAdd { .. })
+    }
+
+    /// The opcode of packet `index` of `count` of this message.
+    pub(crate) fn packet_opcode(&self, index: u32, count: u32) -> Opcode {
+        let (first, last) = (index == 0, index + 1 == count);
+        let pick = |first_op, middle, last_op, only| match (first, last) {
+            (true, true) => only,
+            (true, false) => first_op,
+            (false, false) => middle,
+            (false, true) => last_op,
+        };
+        use Operation as Op;
+        let operation = match self {
+            SendOp::Send => pick(Op::SendFirst, Op::SendMiddle, Op::SendLast, Op::SendOnly),
+            SendOp::SendImm(_) => pick(Op::SendFirst, Op::SendMiddle, Op::SendLastImm, Op::SendOnlyImm),
+            SendOp::SendInv(_) => pick(Op::SendFirst, Op::SendMiddle, Op::SendLastInv, Op::SendOnlyInv),
+            SendOp::Write(_) => pick(Op::WriteFirst, Op::WriteMiddle, Op::WriteLast, Op::WriteOnly),
+            SendOp::WriteImm(..) => pick(Op::WriteFirst, Op::WriteMiddle, Op::WriteLastImm, Op::WriteOnlyImm),
+            SendOp::Read(_) => Op::ReadRequest,
+            SendOp::CompareSwap { .. } => Op::CompareSwap,
+            SendOp::FetchAdd { .. } => Op::FetchAdd,
+        };
+        Opcode::new(Service::Rc, operation).expect("RC has all of these operations")
+    }
+
+    /// What the completion of such a request says it was.
+    pub const fn completion(&self) -> WcOpcode {
+        match self {
+            SendOp::Send | SendOp::SendImm(_) | SendOp::SendInv(_) => WcOpcode::Send,
+            SendOp::Write(_) | SendOp::WriteImm(..) => WcOpcode::RdmaWrite,
+            SendOp::Read(_) => WcOpcode::RdmaRead,
+            SendOp::CompareSwap { .. } => WcOpcode::CompSwap,
+            SendOp::FetchAdd { .. } => WcOpcode::FetchAdd,
+        }
+    }
+}
+
+bitflags::bitflags! {
+    /// Options of a send work request; values of `enum ibv_send_flags`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SendFlags: u32 {
+        /// Do not start before all earlier READs and atomics of this queue have completed.
+        const FENCE = 1;
+        /// Give a completion. Failed and flushed requests give one regardless.
+        const SIGNALED = 1 << 1;
+        /// Wake the peer if it waits for solicited completions only.
+        const SOLICITED = 1 << 2;
+    }
+}
+
+/// The local side of a send work request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// Where the data lies (or, for READ and atomics, goes to).
+    Sges(&'a [Sge]),
+    /// The data itself, copied when it is posted (`IBV_SEND_INLINE`). Not for READ and atomics.
+    Inline(&'a [u8]),
+}
+
+/// A work request for a send queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendWr<'a> {
+    /// The caller's own number, given back in the completion.
+    pub wr_id: u64,
+    /// What to do.
+    pub op: SendOp,
+    /// With which local memory.
+    pub payload: Payload<'a>,
+    /// How.
+    pub flags: SendFlags,
+}
+
+/// A work request for a receive queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecvWr<'a> {
+    /// The caller's own number, given back in the completion.
+    pub wr_id: u64,
+    /// Where the data goes.
+    pub sges: &'a [Sge],
+}
+
+/// How a work request ended; values of `enum ibv_wc_status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum WcStatus {
+    /// As asked.
+    #[default]
+    Success = 0,
+    /// The message does not fit: longer than the receive buffer, or than any message may be.
+    LocLenErr = 1,
+    /// The request cannot be carried out by this kind of queue pair.
+    LocQpOpErr = 2,
+    /// A scatter/gather entry names memory that its key does not open.
+    LocProtErr = 4,
+    /// Not carried out, because the queue pair is in the error state.
+    WrFlushErr = 5,
+    /// A response that does not belong to the request it answers.
+    BadRespErr = 7,
+    /// The peer's WRITE with immediate data failed here.
+    LocAccessErr = 8,
+    /// The peer calls the request invalid (NAK 0x61).
+    RemInvReqErr = 9,
+    /// The peer's memory does not allow the access (NAK 0x62).
+    RemAccessErr = 10,
+    /// The peer could not carry the request out (NAK 0x63).
+    RemOpErr = 11,
+    /// The peer did not answer, as often as `retry_cnt` allows.
+    RetryExcErr = 12,
+    /// The peer had no receive posted, as often as `rnr_retry` allows.
+    RnrRetryExcErr = 13,
+}
+
+/// What a completed work request was; values of `enum ibv_wc_opcode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum WcOpcode {
+    /// Any kind of SEND.
+    #[default]
+    Send = 0,
+    /// WRITE, with or without immediate data.
+    RdmaWrite = 1,
+    /// READ.
+    RdmaRead = 2,
+    /// Compare and swap.
+    CompSwap = 3,
+    /// Fetch and add.
+    FetchAdd = 4,
+    /// A SEND of the peer's arrived.
+    Recv = 128,
+    /// A WRITE with immediate data of the peer's arrived.
+    RecvRdmaWithImm = 129,
+}
+
+/// A work completion. When `status` is not success only `wr_id`, `status`, `qpn` and `vendor_err` mean anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Wc {
+    /// Of the work request.
+    pub wr_id: u64,
+    /// How it ended.
+    pub status: WcStatus,
+    /// What it was.
+    pub opcode: WcOpcode,
+    /// Bytes moved: of the message; 8 for atomics.
+    pub byte_len: u32,
+    /// Immediate data of the peer's.
+    pub imm: Option<ImmDt>,
+    /// The key that the peer took out of use here.
+    pub invalidated: Option<u32>,
+    /// The queue pair, on this side.
+    pub qpn: u32,
+    /// More about a failure: 0, or the AETH syndrome byte that the peer answered.
+    pub vendor_err: u32,
+}
+
+/// A send work request in its queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendWqe {
+    pub wr_id: u64,
+    pub op: SendOp,
+    pub flags: SendFlags,
+    /// Bytes of the message. More than a message may have is found out when its turn comes.
+    pub len: u64,
+    /// The data was copied at posting.
+    pub inline: bool,
+    /// Its first PSN and number of PSNs, once it was started.
+    pub first: Psn,
+    pub psns: u32,
+}
+
+impl SendWqe {
+    pub(crate) fn last(&self) -> Psn {
+        self.first + (self.psns - 1)
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.op, SendOp::Read(_))
+    }
+
+    /// Request packets of a READ or atomic that cover its PSNs from index `from` up to `to`, when a READ is
+    /// asked for in chunks of `chunk` PSNs.
+    pub(crate) fn requests_between(&self, from: u32, to: u32, chunk: u32) -> u32 {
+        if to > from { to.div_ceil(chunk) - from / chunk } else { 0 }
+    }
+}
+
+/// A receive work request in its queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecvWqe {
+    pub wr_id: u64,
+}
+
+/// A bounded queue of requests with their scatter/gather lists and inline data, which lie in flat arrays that
+/// are allocated at the first post and never again.
+///
+/// Requests are named by a sequence number that counts up over the life of the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkQueue<W> {
+    depth: u32,
+    max_sge: u32,
+    max_inline: u32,
+    entries: VecDeque<(W, u32)>,
+    /// Sequence number of the oldest entry.
+    front: u64,
+    sges: Vec<Sge>,
+    inline: Vec<u8>,
+}
+
+impl<W> WorkQueue<W> {
+    pub(crate) fn new(depth: u32, max_sge: u32, max_inline: u32) -> WorkQueue<W> {
+        let (sges, inline) = (Vec::new(), Vec::new());
+        WorkQueue { depth, max_sge, max_inline, entries: VecDeque::new(), front: 0, sges, inline }
+    }
+
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    pub(crate) fn max_sge(&self) -> u32 {
+        self.max_sge
+    }
+
+    pub(crate) fn max_inline(&self) -> u32 {
+        self.max_inline
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= self.depth as usize
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Sequence number of the oldest entry (or of the next to come).
+    pub(crate) fn front(&self) -> u64 {
+        self.front
+    }
+
+    /// Sequence number of the next entry to come.
+    pub(crate) fn end(&self) -> u64 {
+        self.front + self.entries.len() as u64
+    }
+
+    /// Adds an entry. The caller has checked that there is room and that the payload fits.
+    pub(crate) fn push(&mut self, entry: W, payload: Payload<'_>) {
+        debug_assert!(!self.is_full());
+        let slot = (self.end() % u64::from(self.depth)) as usize;
+        let used = match payload {
+            Payload::Sges(list) => {
+                self.sges.resize((self.depth * self.max_sge) as usize, Sge::default());
+                let start = slot * self.max_sge as usize;
+                self.sges[start..start + list.len()].copy_from_slice(list);
+                list.len()
+            }
+            Payload::Inline(data) => {
+                self.inline.resize((self.depth * self.max_inline) as usize, 0);
+                let start = slot * self.max_inline as usize;
+                self.inline[start..start + data.len()].copy_from_slice(data);
+                data.len()
+            }
+        };
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(self.depth as usize);
+        }
+        self.entries.push_back((entry, used as u32));
+    }
+
+    pub(crate) fn get(&self, seq: u64) -> Option<&W> {
+        self.entries.get(seq.checked_sub(self.front)? as usize).map(|entry| &entry.0)
+    }
+
+    pub(crate) fn get_mut(&mut self, seq: u64) -> Option<&mut W> {
+        self.entries.get_mut(seq.checked_sub(self.front)? as usize).map(|entry| &mut entry.0)
+    }
+
+    /// The scatter/gather list of entry `seq`, which must be in the queue.
+    pub(crate) fn sges(&self, seq: u64) -> &[Sge] {
+        let (_, used) = &self.entries[(seq - self.front) as usize];
+        let start = (seq % u64::from(self.depth)) as usize * self.max_sge as usize;
+        &self.sges[start..start + *used as usize]
+    }
+
+    /// The inline data of entry `seq`, which must be in the queue.
+    pub(crate) fn inline(&self, seq: u64) -> &[u8] {
+        let (_, used) = &self.entries[(seq - self.front) as usize];
+        let start = (seq % u64::from(self.depth)) as usize * self.max_inline as usize;
+        &self.inline[start..start + *used as usize]
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<W> {
+        let (entry, _) = self.entries.pop_front()?;
+        self.front += 1;
+        Some(entry)
+    }
+
+    /// Forgets all entries, as a reset does.
+    pub(crate) fn clear(&mut self) {
+        self.front = self.end();
+        self.entries.clear();
+    }
+
+    /// Entries, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &W> {
+        self.entries.iter().map(|entry| &entry.0)
+    }
+
+    /// The first sequence number whose entry does not satisfy `before`; entries that do come first.
+    pub(crate) fn partition_point(&self, before: impl Fn(&W) -> bool) -> u64 {
+        self.front + self.entries.partition_point(|entry| before(&entry.0)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_survive_wrapping_around() {
+        let mut queue: WorkQueue<RecvWqe> = WorkQueue::new(3, 2, 0);
+        let sge = |n: u64| Sge { addr: n, len: 1, lkey: 9 };
+        for n in 0..10u64 {
+            queue.push(RecvWqe { wr_id: n }, Payload::Sges(&[sge(n), sge(n + 100)][..1 + (n as usize % 2)]));
+            assert_eq!(queue.end(), n + 1);
+            assert_eq!(queue.sges(n).len(), 1 + (n as usize % 2));
+            assert_eq!(queue.sges(n)[0], sge(n));
+            if n >= 2 {
+                assert_eq!(queue.pop().unwrap().wr_id, n - 2);
+            }
+        }
+        queue.clear();
+        assert!(queue.is_empty());
+        assert_eq!(queue.front(), 10);
+    }
+
+    #[test]
+    fn opcodes_follow_position() {
+        let name = |op: SendOp, index, count| op.packet_opcode(index, count).name();
+        assert_eq!(name(SendOp::Send, 0, 1), "RC_SEND_ONLY");
+        assert_eq!(name(SendOp::SendInv(3), 0, 2), "RC_SEND_FIRST");
+        assert_eq!(name(SendOp::SendInv(3), 1, 2), "RC_SEND_LAST_INV");
+        let write = SendOp::WriteImm(Remote::default(), ImmDt([0; 4]));
+        assert_eq!(name(write, 1, 3), "RC_WRITE_MIDDLE");
+        assert_eq!(name(write, 2, 3), "RC_WRITE_LAST_IMM");
+    }
+}

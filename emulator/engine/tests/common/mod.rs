@@ -1,0 +1,214 @@
+//! Two devices joined back to back, with a clock of their own and a say in every packet.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ferroce_engine::*;
+
+/// What is done with a packet on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(dead_code, reason = "each test file uses some of them")]
+pub enum Fate {
+    Deliver,
+    Drop,
+    Twice,
+}
+
+pub type Trace = Vec<(Time, TraceEvent)>;
+
+/// One end: a device with one connected queue pair and 64 KiB of registered memory.
+pub struct End {
+    pub device: Device<Trace>,
+    pub addr: IpAddr,
+    pub pd: Pd,
+    pub cq: Cq,
+    pub qp: Qpn,
+    pub buffer: Buffer,
+    pub mr: Mr,
+    pub events: Vec<AsyncEvent>,
+}
+
+impl End {
+    fn new(number: u8, personality: Personality, access: Access, cap: QpCap) -> End {
+        let addr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, number));
+        let config = DeviceConfig { personality, ..DeviceConfig::new(format!("ferroce{number}"), [addr]) };
+        let mut device = Device::new(config, u64::from(number), Trace::new());
+        let pd = device.alloc_pd().unwrap();
+        let cq = device.create_cq(1024).unwrap();
+        let buffer = Buffer::new(1 << 16);
+        let mr = device.reg_mr(pd, MrInit::new(&buffer, access)).unwrap();
+        let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
+        let qp = device.create_qp(&init).unwrap();
+        End { device, addr, pd, cq, qp, buffer, mr, events: Vec::new() }
+    }
+
+    /// A scatter/gather entry in the registered memory.
+    pub fn sge(&self, offset: usize, len: u32) -> Sge {
+        Sge { addr: self.buffer.addr() + offset as u64, len, lkey: self.mr.lkey }
+    }
+
+    /// The registered memory as the peer names it.
+    pub fn remote(&self, offset: usize) -> Remote {
+        Remote { addr: self.buffer.addr() + offset as u64, rkey: self.mr.rkey }
+    }
+
+    pub fn state(&self) -> QpState {
+        self.device.query_qp(self.qp).unwrap().state
+    }
+
+    /// All completions so far.
+    pub fn poll(&mut self) -> Vec<Wc> {
+        let mut out = [Wc::default(); 256];
+        let count = self.device.poll_cq(self.cq, &mut out).unwrap();
+        out[..count].to_vec()
+    }
+
+    /// `(wr_id, status)` of all completions so far.
+    pub fn statuses(&mut self) -> Vec<(u64, WcStatus)> {
+        self.poll().iter().map(|wc| (wc.wr_id, wc.status)).collect()
+    }
+}
+
+/// How the pair is set up.
+pub struct Setup {
+    pub personality: Personality,
+    pub access: Access,
+    pub qp_access: Access,
+    pub mtu: PathMtu,
+    pub cap: QpCap,
+    pub psn: u32,
+    pub rtr: fn(&mut QpAttr),
+    pub rts: fn(&mut QpAttr),
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        let all = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC;
+        Setup {
+            personality: Personality::ferroce(),
+            access: all,
+            qp_access: all,
+            mtu: PathMtu::Mtu1024,
+            cap: QpCap::default(),
+            psn: 0x1000,
+            rtr: |_| {},
+            rts: |_| {},
+        }
+    }
+}
+
+pub struct Pair {
+    pub now: Time,
+    pub ends: [End; 2],
+    /// Decides on each packet: sender, its number among that sender's packets, its bytes.
+    pub fate: Box<dyn FnMut(usize, usize, &[u8]) -> Fate>,
+    pub sent: [usize; 2],
+    /// All packets sent, with their sender.
+    pub log: Vec<(usize, Vec<u8>)>,
+}
+
+impl Pair {
+    pub fn new(setup: Setup) -> Pair {
+        let end = |number| End::new(number, setup.personality.clone(), setup.access, setup.cap);
+        let mut ends = [end(1), end(2)];
+        let now = Time::ZERO;
+        let (addrs, qps) = ([ends[0].addr, ends[1].addr], [ends[0].qp, ends[1].qp]);
+        for (index, end) in ends.iter_mut().enumerate() {
+            let peer = 1 - index;
+            let psn = |who: usize| Psn::new(setup.psn + who as u32 * 0x9000);
+            let av = AddressVector::new(0, addrs[peer]);
+            let mut rtr = QpAttr::rtr(av, qps[peer], psn(peer), setup.mtu);
+            let mut rts = QpAttr::rts(psn(index));
+            (setup.rtr)(&mut rtr);
+            (setup.rts)(&mut rts);
+            for change in [QpAttr::init(setup.qp_access), rtr, rts] {
+                end.device.modify_qp(now, end.qp, &change).unwrap();
+            }
+        }
+        Pair { now, ends, fate: Box::new(|_, _, _| Fate::Deliver), sent: [0, 0], log: Vec::new() }
+    }
+
+    pub fn send(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge]) {
+        self.send_with(end, wr_id, op, sges, SendFlags::SIGNALED);
+    }
+
+    pub fn send_with(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge], flags: SendFlags) {
+        let wr = SendWr { wr_id, op, payload: Payload::Sges(sges), flags };
+        let qp = self.ends[end].qp;
+        self.ends[end].device.post_send(self.now, qp, &[wr]).unwrap();
+    }
+
+    pub fn recv(&mut self, end: usize, wr_id: u64, sges: &[Sge]) {
+        let qp = self.ends[end].qp;
+        self.ends[end].device.post_recv(self.now, qp, &[RecvWr { wr_id, sges }]).unwrap();
+    }
+
+    /// Moves packets until nobody has any more to send.
+    pub fn settle(&mut self) {
+        let mut train = Train::new();
+        let limits = TxLimits { max_packets: 16, max_bytes: 1 << 16, ident_step: 1, ..TxLimits::SINGLE };
+        loop {
+            let mut idle = true;
+            for from in 0..2 {
+                while self.ends[from].device.poll_transmit(self.now, &limits, &mut train) {
+                    idle = false;
+                    self.carry(from, &train);
+                }
+                while let Some(event) = self.ends[from].device.poll_event() {
+                    if let Event::Async(event) = event {
+                        self.ends[from].events.push(event);
+                    }
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn carry(&mut self, from: usize, train: &Train) {
+        let flow = *train.flow();
+        for (index, packet) in train.packets().enumerate() {
+            let number = self.sent[from];
+            self.sent[from] += 1;
+            self.log.push((from, packet.to_vec()));
+            let copies = match (self.fate)(from, number, packet) {
+                Fate::Deliver => 1,
+                Fate::Drop => 0,
+                Fate::Twice => 2,
+            };
+            let ident = Ident::Known { ident: index as u16, flags_fragment: DONT_FRAGMENT };
+            let meta =
+                RxMeta { src: flow.src, dst: flow.dst, src_port: flow.src_port, traffic_class: 0, ident };
+            for _ in 0..copies {
+                self.ends[1 - from].device.handle_packet(self.now, &meta, packet);
+            }
+        }
+    }
+
+    /// Lets time run until all deadlines before `now + micros` have been dealt with.
+    pub fn run_for(&mut self, micros: u64) {
+        let end = self.now + std::time::Duration::from_micros(micros);
+        loop {
+            self.settle();
+            let next = self.ends.iter().filter_map(|end| end.device.next_timeout()).min();
+            match next.filter(|next| *next <= end) {
+                Some(next) => {
+                    self.now = self.now.max(next);
+                    for end in &mut self.ends {
+                        end.device.handle_timeout(self.now);
+                    }
+                }
+                None => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Names of the packets sent, each with its sender: `0>RC_SEND_ONLY`.
+    pub fn opcodes(&self) -> Vec<String> {
+        let name = |bytes: &[u8]| ferroce_wire::Opcode::from_u8(bytes[0]).unwrap().name();
+        self.log.iter().map(|(from, bytes)| format!("{from}>{}", name(bytes))).collect()
+    }
+}
