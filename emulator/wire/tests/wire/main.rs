@@ -1,6 +1,7 @@
 //! Ferroce's packets against the world: what others sent, what others read, and what nobody would send.
 
 mod captures;
+mod decode;
 mod frames;
 mod properties;
 mod table;
