@@ -26,6 +26,10 @@ def main(port):
     # Dual stack, so that the side that drives us may use either family.
     listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
     print("guest server: listening", flush=True)
+    # Slow to load on an emulated CPU: once here, not once per connection. Callers wait in the backlog meanwhile.
+    global agent
+    import agent
+
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:
@@ -48,8 +52,6 @@ def serve(connection):
     if "run" in request:
         run(connection, request["run"])
     elif "verbs" in request:
-        import agent
-
         agent.serve(connection, lines, request["verbs"])
 
 

@@ -1,7 +1,11 @@
 //! Tests that cross rooms: Ferroce against real peers.
 //!
 //! * [`vm`] boots Debian kernels under QEMU and runs programs in them: real soft-RoCE (rxe) peers on any machine.
+//! * [`peer`] is the vocabulary between a test and anything that has verbs.
+//! * [`scenarios`] are played by two peers; what should come of them stands beside them.
 //! * [`tally`] counts and prints results the way `tests/run` sums them up.
 
+pub mod peer;
+pub mod scenarios;
 pub mod tally;
 pub mod vm;

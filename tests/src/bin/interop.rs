@@ -1,17 +1,19 @@
 //! Interop runner: Ferroce and kernel soft-RoCE on one Ethernet.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use ferroce_tests::peer::{Peer, RemotePeer};
+use ferroce_tests::scenarios::Scenario;
 use ferroce_tests::tally::{Tally, Verdict};
 use ferroce_tests::vm::{Guest, Kernel, World, missing_packages, sandbox};
 
 /// Boots kernel soft-RoCE peers in virtual machines and runs the interop cases against them.
 #[derive(Parser)]
 struct Arguments {
-    /// Only this kernel (6.1 or 6.12) as the peer.
+    /// Only cases that have this kernel (6.1 or 6.12) as their requester.
     #[arg(long)]
     kernel: Option<Kernel>,
     /// The long matrices too.
@@ -55,6 +57,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("kernel {} ({}) up in {:.1} s", guest.kernel, guest.release, guest.boot_time.as_secs_f64());
         tally.case(&format!("boot {}", guest.kernel), || has_device(guest));
     }
+    let start = Instant::now();
+    play_scenarios(arguments, &world, &mut tally);
+    println!("scenarios took {:.1} s", start.elapsed().as_secs_f64());
     println!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -63,4 +68,27 @@ fn has_device(guest: &Guest) -> Result<Verdict> {
     let text = guest.check("ibv_devinfo -v -d rxe0")?;
     ensure!(text.contains("PORT_ACTIVE") && text.contains("active_mtu:\t\t4096"), "{text}");
     Ok(Verdict::Passed)
+}
+
+/// Every scenario between the two kernels, in both directions: the expectations and the scenarios must be right
+/// before anything else is measured by them.
+fn play_scenarios(arguments: &Arguments, world: &World, tally: &mut Tally) {
+    let filter = arguments.filter.as_deref().unwrap_or("");
+    let directions = [(Kernel::V6_1, Kernel::V6_12), (Kernel::V6_12, Kernel::V6_1)];
+    for (from, to) in
+        directions.into_iter().filter(|(from, _)| arguments.kernel.is_none_or(|kernel| kernel == *from))
+    {
+        for scenario in Scenario::all() {
+            let name = format!("{} rxe-{from} to rxe-{to}", scenario.name);
+            if name.contains(filter) {
+                tally.case(&name, || play(scenario, world.guest(from), world.guest(to)));
+            }
+        }
+    }
+}
+
+fn play(scenario: &Scenario, from: &Guest, to: &Guest) -> Result<Verdict> {
+    let (mut requester, mut responder) = (RemotePeer::open(from)?, RemotePeer::open(to)?);
+    let (requester, responder): (&mut dyn Peer, &mut dyn Peer) = (&mut requester, &mut responder);
+    scenario.run(requester, responder)
 }
