@@ -1,0 +1,26 @@
+//! The subcommands, one file each. A new one is a file with `Args` and `run`, and a line in each of the two
+//! lists below.
+
+mod explain;
+
+use crate::failure::Failure;
+
+/// How a command ended that could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Done,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Explain(explain::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<Outcome, Failure> {
+        match self {
+            Self::Explain(args) => explain::run(&args),
+        }
+    }
+}

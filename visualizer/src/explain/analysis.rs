@@ -1,0 +1,329 @@
+//! From decoded packets to a report: counts what there is and hands each packet to its connection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ferroce_wire::{PathMtu, Qpn, Service};
+
+use super::capture::Damage;
+use super::cm::CmMessage;
+use super::connection::{Connection, Connections};
+use super::finding::{Detail, Draft, Findings};
+use super::report::{ConnectionReport, EndReport, Report};
+use super::sighting::{Decoded, IcrcCheck, Sighting};
+use super::stream::Context;
+
+/// Connection requests that are remembered until they are answered.
+const MAX_ASKED: usize = 1024;
+
+/// An analysis under way.
+#[derive(Debug, Default)]
+pub(super) struct Analysis {
+    counts: Counts,
+    times: Option<(u64, u64)>,
+    connections: Connections,
+    findings: Findings,
+    /// Connection requests by sender and its name for the connection.
+    asked: BTreeMap<(IpAddr, u32), Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    packets: u64,
+    roce: u64,
+    undecodable: u64,
+    other: u64,
+    roce_v1: u64,
+    icrc_ok: u64,
+    icrc_bad: u64,
+    icrc_rxe_flush: u64,
+    icrc_unchecked: u64,
+    opcodes: BTreeMap<&'static str, u64>,
+}
+
+/// A connection request.
+#[derive(Debug)]
+struct Asked {
+    connection: usize,
+    side: usize,
+    packet: u64,
+    sends: u32,
+    qpn: Qpn,
+    mtu: Option<PathMtu>,
+    service: Service,
+    answered: bool,
+}
+
+impl Analysis {
+    /// Takes in the next packet of the capture.
+    pub(super) fn packet(&mut self, number: u64, time: Option<u64>, decoded: &Decoded<'_>) {
+        self.counts.packets += 1;
+        if let Some(time) = time {
+            let (first, last) = self.times.unwrap_or((time, time));
+            self.times = Some((first.min(time), last.max(time)));
+        }
+        match decoded {
+            Decoded::Other => self.counts.other += 1,
+            Decoded::RoceV1 => {
+                self.counts.other += 1;
+                self.counts.roce_v1 += 1;
+            }
+            Decoded::Undecodable(reason) => {
+                self.counts.undecodable += 1;
+                self.findings.add(None, number, Detail::Undecodable { reason: reason.clone() });
+            }
+            Decoded::Roce(s) => {
+                self.counts.roce += 1;
+                *self.counts.opcodes.entry(s.opcode().name()).or_default() += 1;
+                if self.check(s) {
+                    self.follow(s);
+                }
+            }
+        }
+    }
+
+    /// The rest of the file cannot be read.
+    pub(super) fn damaged(&mut self, damage: &Damage) {
+        let reason = format!("after packet {} {damage}", self.counts.packets);
+        self.findings.add(None, 0, Detail::FileDamaged { reason });
+    }
+
+    /// Notes what is to say of the ICRC; whether a receiver may have accepted the packet.
+    fn check(&mut self, s: &Sighting<'_>) -> bool {
+        match s.check {
+            IcrcCheck::Right => self.counts.icrc_ok += 1,
+            IcrcCheck::Unchecked => self.counts.icrc_unchecked += 1,
+            IcrcCheck::RxeFlush => {
+                self.counts.icrc_bad += 1;
+                self.counts.icrc_rxe_flush += 1;
+                self.findings.add(None, s.number, Detail::IcrcRxeFlush);
+            }
+            IcrcCheck::Wrong { expected } => {
+                self.counts.icrc_bad += 1;
+                self.findings.add(None, s.number, Detail::IcrcWrong { found: s.icrc, expected });
+                return false;
+            }
+        }
+        true
+    }
+
+    fn follow(&mut self, s: &Sighting<'_>) {
+        let Some((index, side)) = self.connections.place(s) else {
+            // A CNP may be about a queue pair of which nothing else was captured.
+            self.connections.unfollowed += u64::from(s.opcode().service() != Service::Cnp);
+            return;
+        };
+        let connection = &mut self.connections.all[index];
+        match s.opcode().service() {
+            Service::Ud => {
+                let stream = &mut connection.streams[side];
+                stream.requests += 1;
+                stream.messages.add(s);
+                if s.headers.bth.dest_qp == Qpn::GSI {
+                    self.connection_management(s, index, side);
+                }
+            }
+            Service::Rc | Service::Uc | Service::Xrc => {
+                let requester = if s.opcode().is_request() { side } else { 1 - side };
+                let (findings, mtu) = (&mut self.findings, connection.mtu);
+                let mut cx = Context { findings, about: (index, requester), mtu };
+                let stream = &mut connection.streams[requester];
+                if s.opcode().is_request() {
+                    stream.request(s, &mut cx);
+                } else {
+                    stream.response(s, &mut cx);
+                }
+            }
+            Service::Cnp | Service::Rd => {}
+        }
+    }
+
+    fn connection_management(&mut self, s: &Sighting<'_>, connection: usize, side: usize) {
+        match CmMessage::parse(s.payload) {
+            Some(CmMessage::Req { local_id, qpn, mtu, reliable }) => {
+                let service = if reliable { Service::Rc } else { Service::Uc };
+                self.ask(s, local_id, Asked { qpn, mtu, service, ..Asked::new(s, connection, side) });
+            }
+            Some(CmMessage::SidrReq { request_id }) => {
+                self.ask(s, request_id, Asked::new(s, connection, side));
+            }
+            Some(CmMessage::Rep { remote_id, qpn }) => {
+                if let Some(asked) = self.asked.get_mut(&(s.dst, remote_id)) {
+                    asked.answered = true;
+                    let ends = [(s.dst, asked.qpn), (s.src, qpn)];
+                    self.connections.establish(asked.service, ends, asked.mtu, s.number);
+                }
+            }
+            Some(CmMessage::Mra { remote_id }) => self.answer(s, remote_id),
+            Some(CmMessage::Rej { remote_id, reason }) => {
+                self.answer(s, remote_id);
+                self.findings.add(Some((connection, 1 - side)), s.number, Detail::Rejected { reason });
+            }
+            Some(CmMessage::SidrRep { request_id, status }) => {
+                self.answer(s, request_id);
+                if status != 0 {
+                    let detail = Detail::SidrRefused { status };
+                    self.findings.add(Some((connection, 1 - side)), s.number, detail);
+                }
+            }
+            Some(CmMessage::Other) | None => {}
+        }
+    }
+
+    fn ask(&mut self, s: &Sighting<'_>, id: u32, asked: Asked) {
+        let room = self.asked.len() < MAX_ASKED;
+        match self.asked.entry((s.src, id)) {
+            std::collections::btree_map::Entry::Occupied(mut known) => known.get_mut().sends += 1,
+            std::collections::btree_map::Entry::Vacant(new) if room => {
+                new.insert(asked);
+            }
+            std::collections::btree_map::Entry::Vacant(_) => {
+                self.asked.retain(|_, asked| !asked.answered);
+            }
+        }
+    }
+
+    fn answer(&mut self, s: &Sighting<'_>, id: u32) {
+        // A requester that gives up says so with a rejection of its own, and that answers nothing.
+        if let Some(asked) = self.asked.get_mut(&(s.dst, id)) {
+            asked.answered = true;
+        }
+    }
+
+    /// Puts everything together.
+    pub(super) fn finish(mut self, format: &'static str) -> Report {
+        self.last_findings();
+        let Self { counts, times, connections, mut findings, .. } = self;
+        let all = connections.all;
+
+        let mut ids: HashMap<usize, usize> = HashMap::new();
+        let mut reports = Vec::new();
+        for (index, connection) in all.iter().enumerate().filter(|(_, c)| c.merged_into.is_none()) {
+            ids.insert(index, reports.len() + 1);
+            reports.push(connection_report(reports.len() + 1, connection));
+        }
+        findings.drafts.sort_by_key(Draft::first_packet);
+        let finish = |draft: Draft| {
+            let Some(mut index) = draft.connection else { return draft.finish(None, "", "") };
+            let mut requester = draft.requester;
+            if let Some(kept) = all[index].merged_into {
+                (index, requester) = (kept, 1 - requester);
+            }
+            let names = names(&all[index]);
+            draft.finish(ids.get(&index).copied(), &names[requester], &names[1 - requester])
+        };
+        Report {
+            format,
+            packets: counts.packets,
+            roce: counts.roce,
+            undecodable: counts.undecodable,
+            other: counts.other,
+            icrc_ok: counts.icrc_ok,
+            icrc_bad: counts.icrc_bad,
+            icrc_rxe_flush: counts.icrc_rxe_flush,
+            icrc_unchecked: counts.icrc_unchecked,
+            duration_ns: times.map_or(0, |(first, last)| last - first),
+            opcodes: counts.opcodes,
+            connections: reports,
+            findings_left_out: findings.left_out,
+            findings: findings.drafts.into_iter().map(finish).collect(),
+        }
+    }
+
+    /// What can be said only when nothing more comes.
+    fn last_findings(&mut self) {
+        let end = self.times.map_or(0, |(_, last)| last);
+        for (index, connection) in self.connections.all.iter().enumerate() {
+            for (side, stream) in connection.streams.iter().enumerate() {
+                if let Some((requests, first)) = stream.pending.unanswered() {
+                    let detail = Detail::Unanswered {
+                        requests,
+                        sends: first.sends,
+                        first: first.psn,
+                        idle: end.saturating_sub(first.time),
+                        peer_silent: connection.packets[1 - side] == 0,
+                    };
+                    self.findings.add(Some((index, side)), first.packet, detail);
+                }
+            }
+            for (side, &(notifications, first)) in connection.notifications.iter().enumerate() {
+                if notifications > 0 {
+                    let about = Some((index, 1 - side));
+                    self.findings.add(about, first, Detail::Congestion { notifications });
+                }
+            }
+        }
+        for asked in self.asked.values().filter(|asked| !asked.answered) {
+            let detail = Detail::CmUnanswered { sends: asked.sends };
+            self.findings.add(Some((asked.connection, asked.side)), asked.packet, detail);
+        }
+        let notes = [
+            (self.counts.icrc_unchecked, Detail::PacketsCut { count: self.counts.icrc_unchecked }),
+            (self.counts.roce_v1, Detail::RoceV1 { count: self.counts.roce_v1 }),
+            (
+                self.connections.unfollowed,
+                Detail::TooMuch { what: "packets of connections", count: self.connections.unfollowed },
+            ),
+        ];
+        for (_, detail) in notes.into_iter().filter(|(count, _)| *count > 0) {
+            self.findings.add(None, 0, detail);
+        }
+    }
+}
+
+impl Asked {
+    fn new(s: &Sighting<'_>, connection: usize, side: usize) -> Self {
+        Self {
+            connection,
+            side,
+            packet: s.number,
+            sends: 1,
+            qpn: Qpn::GSI,
+            mtu: None,
+            service: Service::Rc,
+            answered: false,
+        }
+    }
+}
+
+/// What the two ends are called in sentences.
+fn names(connection: &Connection) -> [String; 2] {
+    let [one, other] = connection.ends;
+    connection.ends.map(|end| match end.qpn {
+        Some(qpn) if one.address == other.address => format!("{} ({qpn})", end.address),
+        _ => end.address.to_string(),
+    })
+}
+
+fn connection_report(id: usize, connection: &Connection) -> ConnectionReport {
+    let end = |side: usize| {
+        let (end, stream) = (&connection.ends[side], &connection.streams[side]);
+        EndReport {
+            address: end.address,
+            qpn: end.qpn.map(Qpn::value),
+            packets: connection.packets[side],
+            requests: stream.requests,
+            resent: stream.resent,
+            cnps: connection.notifications[side].0,
+            operations: stream.messages.totals.clone(),
+            messages: stream.messages.listed.clone(),
+        }
+    };
+    ConnectionReport {
+        id,
+        service: match connection.service {
+            Service::Rc => "RC",
+            Service::Uc => "UC",
+            Service::Rd => "RD",
+            Service::Ud => "UD",
+            Service::Cnp => "CNP",
+            Service::Xrc => "XRC",
+        },
+        paired_by: connection.pairing,
+        mtu: connection.mtu.map(PathMtu::bytes),
+        first_packet: connection.first_packet,
+        last_packet: connection.last_packet,
+        congested: connection.congested,
+        ends: [end(0), end(1)],
+    }
+}

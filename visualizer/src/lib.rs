@@ -1,0 +1,6 @@
+//! What people look at. The `ferroce` command is this crate's program; this library holds what its parts, its
+//! panels and the tests share.
+
+#![forbid(unsafe_code)]
+
+pub mod explain;
