@@ -14,6 +14,7 @@ use crate::memory::{Domain, Memory, Mr, MrInit, Pd};
 use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpState, Step};
 use crate::qps::QpTable;
 use crate::rng::{Rng, Seed};
+use crate::snapshot::{self, Snapshot};
 use crate::table::Table;
 use crate::time::Time;
 use crate::trace::{DropReason, TraceSink};
@@ -118,6 +119,12 @@ impl<T: TraceSink> Device<T> {
     /// The trace sink, to take out what it holds.
     pub fn trace_mut(&mut self) -> &mut T {
         &mut self.core.trace
+    }
+
+    /// The device as it is now, for those who look at it.
+    pub fn snapshot(&self) -> Snapshot {
+        let core = &self.core;
+        snapshot::take(&core.config.name, &self.qps, &core.cqs, &core.memory, &core.counters)
     }
 
     // --- control verbs -----------------------------------------------------------------------------------------
@@ -343,7 +350,9 @@ impl<T: TraceSink> Device<T> {
     #[must_use]
     pub fn poll_transmit(&mut self, now: Time, limits: &TxLimits, out: &mut Train) -> bool {
         while let Some(qpn) = self.qps.next_ready() {
-            self.with_qp(now, qpn, |qp, ctx| fill_train(qp, limits, out, ctx));
+            let Some(qp) = self.qps.get_mut(qpn) else { continue };
+            let has_more = fill_train(qp, limits, out, &mut self.core.ctx(now));
+            self.qps.schedule(qpn, has_more);
             if !out.is_empty() {
                 return true;
             }
@@ -375,7 +384,8 @@ impl<T: TraceSink> Device<T> {
     ) -> Option<R> {
         let qp = self.qps.get_mut(qpn)?;
         let result = act(qp, &mut self.core.ctx(now));
-        self.qps.schedule(qpn);
+        let has_work = qp.wants_to_send();
+        self.qps.schedule(qpn, has_work);
         Some(result)
     }
 
@@ -395,11 +405,16 @@ impl<T: TraceSink> Device<T> {
     }
 }
 
-/// As many packets of one queue pair as the train takes.
-fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx: &mut Ctx<'_, T>) {
-    let Some(flow) = qp.conn.flow else { return };
+/// As many packets of one queue pair as the train takes. Says whether there are more.
+fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx: &mut Ctx<'_, T>) -> bool {
+    let Some(flow) = qp.conn.flow else { return false };
     out.restart(flow, limits);
-    while qp.emit(limits, out, ctx) == Step::Sent {}
+    loop {
+        match qp.emit(limits, out, ctx) {
+            Step::Sent => {}
+            step => return step == Step::Full,
+        }
+    }
 }
 
 /// What `ibv_post_send` checks at once; everything else is found out when the request's turn comes.

@@ -19,6 +19,7 @@ mod policy;
 mod qp;
 mod qps;
 mod rng;
+mod snapshot;
 mod table;
 mod time;
 mod trace;
@@ -38,6 +39,10 @@ pub use qp::{
     AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, TRANSITIONS, Transition,
 };
 pub use rng::Seed;
+pub use snapshot::{
+    CqSnapshot, MrSnapshot, QpSnapshot, RecvSlot, RequesterSnapshot, ResponderSnapshot, SendProgress,
+    SendSlot, Snapshot,
+};
 pub use table::Id;
 pub use time::Time;
 pub use trace::{DropReason, NoTrace, TraceEvent, TraceSink};

@@ -87,16 +87,12 @@ impl QpTable {
         self.slots.iter().filter_map(|slot| slot.as_deref())
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.iter().count()
-    }
-
-    /// After every input to a queue pair: puts it in line if it has something to send, and sees that its
-    /// deadline will not be missed.
-    pub(crate) fn schedule(&mut self, qpn: Qpn) {
+    /// After everything that happened to a queue pair: puts it in line if it may have something to send, and
+    /// sees that its deadline will not be missed.
+    pub(crate) fn schedule(&mut self, qpn: Qpn, has_work: bool) {
         let slot = slot_of(qpn) as u16;
         let Some(qp) = self.slots[usize::from(slot)].as_deref_mut() else { return };
-        if !qp.scheduled && qp.wants_to_send() {
+        if has_work && !qp.scheduled {
             qp.scheduled = true;
             self.ready.push_back(slot);
         }

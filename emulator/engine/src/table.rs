@@ -101,10 +101,6 @@ impl<T> Table<T> {
             slot.value.as_ref().map(|value| (id, value))
         })
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
 }
 
 #[cfg(test)]
@@ -122,6 +118,6 @@ mod tests {
         assert_eq!(table.get(first), None);
         assert_eq!(table.remove(first), None);
         assert_eq!(table.get(second), Some(&'c'));
-        assert_eq!(table.len(), 1);
+        assert_eq!(table.iter().count(), 1);
     }
 }

@@ -300,10 +300,6 @@ impl<W> WorkQueue<W> {
         self.entries.len() >= self.depth as usize
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -66,10 +66,6 @@ impl<T> KeyTable<T> {
         all.sort_unstable_by_key(|entry| entry.0);
         all.into_iter()
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
 }
 
 /// Indices are random or small and unique already; one multiplication spreads them over the table.

@@ -69,7 +69,7 @@ impl Requester {
         placed.map_err(|_| WcStatus::LocProtErr)?;
         self.una = psn.next();
         let last = index + 1 == psns;
-        if last || (index + 1) % chunk == 0 {
+        if last || (index + 1).is_multiple_of(chunk) {
             self.responses_due = self.responses_due.saturating_sub(1);
         }
         if last {

@@ -377,7 +377,6 @@ impl Qp {
     fn settle<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
         if core::mem::take(&mut ctx.overflowed) && self.state != QpState::Err {
             ctx.raise(AsyncEvent::Qp(self.conn.qpn, QpEvent::Fatal));
-            self.responder.silence();
             self.enter_error(ctx);
         }
         self.check_drained(ctx);

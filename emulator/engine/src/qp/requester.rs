@@ -38,11 +38,11 @@ pub(crate) struct Requester {
     packet: u32,
     /// Requests before this one have been given PSNs.
     started: u64,
-    pub(super) una: Psn,
-    pub(super) next: Psn,
-    pub(super) max: Psn,
+    pub(crate) una: Psn,
+    pub(crate) next: Psn,
+    pub(crate) max: Psn,
     /// READ and atomic requests in flight.
-    pub(super) responses_due: u32,
+    pub(crate) responses_due: u32,
     /// Packets sent since one asked for an acknowledgement.
     unasked: u32,
     /// The next packet must ask for an acknowledgement.
@@ -51,12 +51,12 @@ pub(crate) struct Requester {
     stuck: Option<WcStatus>,
     /// No new message is started.
     draining: bool,
-    pub(super) retries: u8,
-    pub(super) rnr_retries: u8,
+    pub(crate) retries: u8,
+    pub(crate) rnr_retries: u8,
     /// The gap for which we went back already, until there is progress.
     pub(super) gap: Option<Psn>,
-    pub(super) timer: Option<Time>,
-    pub(super) rnr_wait: Option<Time>,
+    pub(crate) timer: Option<Time>,
+    pub(crate) rnr_wait: Option<Time>,
     pub(super) config: Config,
 }
 

@@ -20,15 +20,15 @@ use crate::work::{RecvWqe, Wc, WcOpcode, WcStatus, WorkQueue};
 pub(crate) struct Responder {
     /// The oldest receive stays in the queue until its message is complete.
     pub rq: WorkQueue<RecvWqe>,
-    pub(super) expected: Psn,
-    pub(super) msn: u32,
+    pub(crate) expected: Psn,
+    pub(crate) msn: u32,
     /// A NAK for the gap (or the missing receive) at `expected` was sent.
     gap_reported: bool,
     /// No packet has been received yet.
     untouched: bool,
     message: Message,
     /// READs and atomics that were executed: to be answered, or to be answered again. Oldest first.
-    pub(super) resources: VecDeque<Resource>,
+    pub(crate) resources: VecDeque<Resource>,
     /// How many of them are kept: `max_dest_rd_atomic`, rounded up to a power of two, since there are
     /// requesters that round their half up.
     slots: usize,

@@ -6,25 +6,23 @@ use ferroce_engine::*;
 
 /// What is done with a packet on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "each test file uses some of them")]
-pub enum Fate {
+pub(crate) enum Fate {
     Deliver,
     Drop,
     Twice,
 }
 
-pub type Trace = Vec<(Time, TraceEvent)>;
+pub(crate) type Trace = Vec<(Time, TraceEvent)>;
 
 /// One end: a device with one connected queue pair and 64 KiB of registered memory.
-pub struct End {
-    pub device: Device<Trace>,
-    pub addr: IpAddr,
-    pub pd: Pd,
-    pub cq: Cq,
-    pub qp: Qpn,
-    pub buffer: Buffer,
-    pub mr: Mr,
-    pub events: Vec<AsyncEvent>,
+pub(crate) struct End {
+    pub(crate) device: Device<Trace>,
+    pub(crate) addr: IpAddr,
+    pub(crate) cq: Cq,
+    pub(crate) qp: Qpn,
+    pub(crate) buffer: Buffer,
+    pub(crate) mr: Mr,
+    pub(crate) events: Vec<AsyncEvent>,
 }
 
 impl End {
@@ -38,46 +36,46 @@ impl End {
         let mr = device.reg_mr(pd, MrInit::new(&buffer, access)).unwrap();
         let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
         let qp = device.create_qp(&init).unwrap();
-        End { device, addr, pd, cq, qp, buffer, mr, events: Vec::new() }
+        End { device, addr, cq, qp, buffer, mr, events: Vec::new() }
     }
 
     /// A scatter/gather entry in the registered memory.
-    pub fn sge(&self, offset: usize, len: u32) -> Sge {
+    pub(crate) fn sge(&self, offset: usize, len: u32) -> Sge {
         Sge { addr: self.buffer.addr() + offset as u64, len, lkey: self.mr.lkey }
     }
 
     /// The registered memory as the peer names it.
-    pub fn remote(&self, offset: usize) -> Remote {
+    pub(crate) fn remote(&self, offset: usize) -> Remote {
         Remote { addr: self.buffer.addr() + offset as u64, rkey: self.mr.rkey }
     }
 
-    pub fn state(&self) -> QpState {
+    pub(crate) fn state(&self) -> QpState {
         self.device.query_qp(self.qp).unwrap().state
     }
 
     /// All completions so far.
-    pub fn poll(&mut self) -> Vec<Wc> {
+    pub(crate) fn poll(&mut self) -> Vec<Wc> {
         let mut out = [Wc::default(); 256];
         let count = self.device.poll_cq(self.cq, &mut out).unwrap();
         out[..count].to_vec()
     }
 
     /// `(wr_id, status)` of all completions so far.
-    pub fn statuses(&mut self) -> Vec<(u64, WcStatus)> {
+    pub(crate) fn statuses(&mut self) -> Vec<(u64, WcStatus)> {
         self.poll().iter().map(|wc| (wc.wr_id, wc.status)).collect()
     }
 }
 
 /// How the pair is set up.
-pub struct Setup {
-    pub personality: Personality,
-    pub access: Access,
-    pub qp_access: Access,
-    pub mtu: PathMtu,
-    pub cap: QpCap,
-    pub psn: u32,
-    pub rtr: fn(&mut QpAttr),
-    pub rts: fn(&mut QpAttr),
+pub(crate) struct Setup {
+    pub(crate) personality: Personality,
+    pub(crate) access: Access,
+    pub(crate) qp_access: Access,
+    pub(crate) mtu: PathMtu,
+    pub(crate) cap: QpCap,
+    pub(crate) psn: u32,
+    pub(crate) rtr: fn(&mut QpAttr),
+    pub(crate) rts: fn(&mut QpAttr),
 }
 
 impl Default for Setup {
@@ -96,18 +94,20 @@ impl Default for Setup {
     }
 }
 
-pub struct Pair {
-    pub now: Time,
-    pub ends: [End; 2],
-    /// Decides on each packet: sender, its number among that sender's packets, its bytes.
-    pub fate: Box<dyn FnMut(usize, usize, &[u8]) -> Fate>,
-    pub sent: [usize; 2],
+/// Decides on each packet: sender, its number among that sender's packets, its bytes.
+type Decide = Box<dyn FnMut(usize, usize, &[u8]) -> Fate>;
+
+pub(crate) struct Pair {
+    pub(crate) now: Time,
+    pub(crate) ends: [End; 2],
+    pub(crate) fate: Decide,
+    pub(crate) sent: [usize; 2],
     /// All packets sent, with their sender.
-    pub log: Vec<(usize, Vec<u8>)>,
+    pub(crate) log: Vec<(usize, Vec<u8>)>,
 }
 
 impl Pair {
-    pub fn new(setup: Setup) -> Pair {
+    pub(crate) fn new(setup: Setup) -> Pair {
         let end = |number| End::new(number, setup.personality.clone(), setup.access, setup.cap);
         let mut ends = [end(1), end(2)];
         let now = Time::ZERO;
@@ -127,23 +127,23 @@ impl Pair {
         Pair { now, ends, fate: Box::new(|_, _, _| Fate::Deliver), sent: [0, 0], log: Vec::new() }
     }
 
-    pub fn send(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge]) {
+    pub(crate) fn send(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge]) {
         self.send_with(end, wr_id, op, sges, SendFlags::SIGNALED);
     }
 
-    pub fn send_with(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge], flags: SendFlags) {
+    pub(crate) fn send_with(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge], flags: SendFlags) {
         let wr = SendWr { wr_id, op, payload: Payload::Sges(sges), flags };
         let qp = self.ends[end].qp;
         self.ends[end].device.post_send(self.now, qp, &[wr]).unwrap();
     }
 
-    pub fn recv(&mut self, end: usize, wr_id: u64, sges: &[Sge]) {
+    pub(crate) fn recv(&mut self, end: usize, wr_id: u64, sges: &[Sge]) {
         let qp = self.ends[end].qp;
         self.ends[end].device.post_recv(self.now, qp, &[RecvWr { wr_id, sges }]).unwrap();
     }
 
     /// Moves packets until nobody has any more to send.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let mut train = Train::new();
         let limits = TxLimits { max_packets: 16, max_bytes: 1 << 16, ident_step: 1, ..TxLimits::SINGLE };
         loop {
@@ -186,7 +186,7 @@ impl Pair {
     }
 
     /// Lets time run until all deadlines before `now + micros` have been dealt with.
-    pub fn run_for(&mut self, micros: u64) {
+    pub(crate) fn run_for(&mut self, micros: u64) {
         let end = self.now + std::time::Duration::from_micros(micros);
         loop {
             self.settle();
@@ -207,7 +207,7 @@ impl Pair {
     }
 
     /// Names of the packets sent, each with its sender: `0>RC_SEND_ONLY`.
-    pub fn opcodes(&self) -> Vec<String> {
+    pub(crate) fn opcodes(&self) -> Vec<String> {
         let name = |bytes: &[u8]| ferroce_wire::Opcode::from_u8(bytes[0]).unwrap().name();
         self.log.iter().map(|(from, bytes)| format!("{from}>{}", name(bytes))).collect()
     }

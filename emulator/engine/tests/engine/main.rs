@@ -1,0 +1,7 @@
+//! The engine seen from outside: verbs and packets in, packets and completions out.
+
+mod errors;
+mod loss;
+mod operations;
+mod pair;
+mod verbs;
