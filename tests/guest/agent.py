@@ -1,7 +1,7 @@
 """A verbs peer under remote control.
 
 One connection is one device context. Each line is a JSON request {"op": ..., ...}; each gets one line back,
-{"ok": {"is": KIND, ...}} or {"err": {"text": ..., "errno": ..., "bad": ...}}. Objects have names chosen by the
+{"ok": {"is": KIND, ...}} or {"err": {"text": ..., "errno": ...}}. Objects have names chosen by the
 caller. Everything goes away with the connection. The vocabulary is that of `peer::Request` and `peer::Reply`.
 
 Numbers are those of <infiniband/verbs.h> (access, send flags, attribute mask); immediate data are in host order.
@@ -103,9 +103,9 @@ def serve(connection, lines, device):
         try:
             answer = {"ok": getattr(peer, "op_" + request.pop("op"))(**request) or {"is": "done"}}
         except PyverbsRDMAError as error:
-            answer = {"err": {"text": str(error), "errno": abs(error.error_code or 0), "bad": peer.bad}}
+            answer = {"err": {"text": str(error), "errno": abs(error.error_code or 0)}}
         except (PyverbsError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-            answer = {"err": {"text": repr(error), "errno": None, "bad": None}}
+            answer = {"err": {"text": repr(error), "errno": None}}
         connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
@@ -125,8 +125,6 @@ class Peer:
         self.objects = {}
         self.regions = {}
         self.channels = {}
-        self.kept = []
-        self.bad = None
 
     # Device and memory
 
@@ -270,7 +268,6 @@ class Peer:
             elif name == "path":
                 value = self.path(value)
             setattr(native, field, value)
-        self.bad = None
         self.objects[qp].modify(native, given if mask is None else mask)
 
     def op_query_qp(self, qp):
@@ -310,27 +307,11 @@ class Peer:
     def op_post_send(self, qp, wrs, extended):
         if extended:
             return self.post_extended(self.objects[qp], wrs)
-        self.post(self.objects[qp].post_send, SendWR, [self.send_wr(wr) for wr in wrs], wrs)
+        self.objects[qp].post_send(linked([self.send_wr(wr) for wr in wrs]))
 
     def op_post_recv(self, qp, wrs):
         natives = [RecvWR(wr_id=wr["wr_id"], num_sge=len(sges(wr)), sg=sges(wr)) for wr in wrs]
-        self.post(self.objects[qp].post_recv, RecvWR, natives, wrs)
-
-    def post(self, post, kind, natives, wrs):
-        """Posts a linked list; on failure `bad` is the index of the first request that was refused.
-
-        pyverbs copies the refused request with its pointers: both copies would free them, so one is kept for ever.
-        """
-        for native, following in zip(natives, natives[1:]):
-            native.next_wr = following
-        bad = kind(num_sge=1, sg=[SGE(0, 0, 0)])
-        self.bad = None
-        try:
-            post(natives[0], bad)
-        except PyverbsRDMAError:
-            self.kept.append(bad)
-            self.bad = next((i for i, wr in enumerate(wrs) if wr["wr_id"] == bad.wr_id), None)
-            raise
+        self.objects[qp].post_recv(linked(natives))
 
     def send_wr(self, wr):
         invalidates = wr["opcode"] in ("SEND_INV", "LOCAL_INV")
@@ -359,7 +340,6 @@ class Peer:
 
     def post_extended(self, qp, wrs):
         """Posts through ibv_wr_start ... ibv_wr_complete, which checks less than ibv_post_send does."""
-        self.bad = None
         qp.wr_start()
         for wr in wrs:
             qp.wr_id = wr["wr_id"]
@@ -389,6 +369,12 @@ class Peer:
             if wr["sges"]:
                 qp.wr_set_sge_list(len(wr["sges"]), sges(wr))
         qp.wr_complete()
+
+
+def linked(requests):
+    for request, following in zip(requests, requests[1:]):
+        request.next_wr = following
+    return requests[0]
 
 
 def sges(wr):

@@ -59,8 +59,6 @@ pub enum PeerError {
         text: String,
         /// As `<errno.h>` numbers it; `None` when the request itself made no sense, such as an unknown name.
         errno: Option<i32>,
-        /// For posts of several requests: index of the first one that was not accepted.
-        bad: Option<usize>,
     },
     /// The peer cannot be reached any more.
     Lost(String),
@@ -79,8 +77,8 @@ impl PeerError {
 impl fmt::Display for PeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { text, errno: Some(errno), .. } => write!(f, "refused: {text} (errno {errno})"),
-            Self::Refused { text, .. } => write!(f, "refused: {text}"),
+            Self::Refused { text, errno: Some(errno) } => write!(f, "refused: {text} (errno {errno})"),
+            Self::Refused { text, errno: None } => write!(f, "refused: {text}"),
             Self::Lost(why) => write!(f, "peer lost: {why}"),
         }
     }

@@ -40,7 +40,7 @@ impl RemotePeer {
 #[serde(rename_all = "lowercase")]
 enum Answer {
     Ok(Reply),
-    Err { text: String, errno: Option<i32>, bad: Option<usize> },
+    Err { text: String, errno: Option<i32> },
 }
 
 impl Peer for RemotePeer {
@@ -55,7 +55,7 @@ impl Peer for RemotePeer {
         }
         match serde_json::from_str(&line).map_err(|error| lost(&format!("{error} in {line}")))? {
             Answer::Ok(reply) => Ok(reply),
-            Answer::Err { text, errno, bad } => Err(PeerError::Refused { text, errno, bad }),
+            Answer::Err { text, errno } => Err(PeerError::Refused { text, errno }),
         }
     }
 

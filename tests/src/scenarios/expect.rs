@@ -37,19 +37,22 @@ pub struct Case {
 pub enum When {
     /// All.
     Always,
-    /// Those with this requester.
-    Requester(Kind),
-    /// Those with this responder.
-    Responder(Kind),
+    /// Those with such a requester.
+    Requester(&'static [Kind]),
+    /// Those with such a responder.
+    Responder(&'static [Kind]),
 }
+
+/// Soft-RoCE, whatever the kernel.
+pub(super) const RXE: &[Kind] = &[Kind::Rxe61, Kind::Rxe612];
 
 impl When {
     /// Whether it is about these two.
     pub fn fits(self, requester: Kind, responder: Kind) -> bool {
         match self {
             Self::Always => true,
-            Self::Requester(kind) => kind == requester,
-            Self::Responder(kind) => kind == responder,
+            Self::Requester(kinds) => kinds.contains(&requester),
+            Self::Responder(kinds) => kinds.contains(&responder),
         }
     }
 }
@@ -133,7 +136,7 @@ fn differ(name: &str, expected: &str, seen: &str, problems: &mut Vec<String>) {
 }
 
 /// Whether these events are the expected ones, in whatever order.
-fn events_fit(expected: &str, seen: &[String]) -> bool {
+pub(super) fn events_fit(expected: &str, seen: &[String]) -> bool {
     let mut left = seen.to_vec();
     for word in expected.split_whitespace() {
         let name = word.trim_end_matches('*');
@@ -163,12 +166,12 @@ fn word(value: &impl serde::Serialize) -> String {
 
 /// One completion that should come.
 #[derive(Debug, Clone)]
-struct Item {
+pub(super) struct Item {
     text: String,
-    wr_id: u64,
-    what: String,
-    byte_len: Option<u32>,
-    imm: Option<u32>,
+    pub(super) wr_id: u64,
+    pub(super) what: String,
+    pub(super) byte_len: Option<u32>,
+    pub(super) imm: Option<u32>,
 }
 
 impl Item {
@@ -189,18 +192,18 @@ impl Item {
 
 /// The completions of one side that should come.
 #[derive(Debug)]
-struct Side {
-    send: Vec<Item>,
-    receive: Vec<Item>,
+pub(super) struct Side {
+    pub(super) send: Vec<Item>,
+    pub(super) receive: Vec<Item>,
 }
 
 impl Side {
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let (send, receive) = text.split_once('|').unwrap_or((text, ""));
         Ok(Self { send: items(send)?, receive: items(receive)? })
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.send.len() + self.receive.len()
     }
 }

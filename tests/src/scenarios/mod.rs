@@ -16,6 +16,8 @@ mod mtu;
 mod order;
 mod queues;
 mod read;
+#[cfg(test)]
+mod recorded;
 mod resend;
 mod send;
 mod setup;

@@ -13,7 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "SEND of three packets of up to 2048 bytes to a side that expects 1024",
         play: |stage| mismatched_send(stage, LARGE_TO_SMALL, 5000),
         cases: &[
-            always("1 SEND", "| 101 RECV 5000", "RTS/RTS").when(When::Responder(Kind::Rxe61), LENIENT),
+            always("1 SEND", "| 101 RECV 5000", "RTS/RTS").when(When::Responder(&[Kind::Rxe61]), LENIENT),
             always("1 REM_INV_REQ_ERR", "| 101 REM_INV_REQ_ERR", "ERR/ERR"),
         ],
     },
@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "SEND of one packet of 2000 bytes to a side that expects 1024",
         play: |stage| mismatched_send(stage, LARGE_TO_SMALL, 2000),
         cases: &[
-            always("1 SEND", "| 101 RECV 2000", "RTS/RTS").when(When::Responder(Kind::Rxe61), LENIENT),
+            always("1 SEND", "| 101 RECV 2000", "RTS/RTS").when(When::Responder(&[Kind::Rxe61]), LENIENT),
             always("1 REM_INV_REQ_ERR", "| 101 REM_INV_REQ_ERR", "ERR/ERR"),
         ],
     },
@@ -47,7 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "SEND in packets of 1024 bytes to a side that expects 2048",
         play: |stage| mismatched_send(stage, SMALL_TO_LARGE, 3000),
         cases: &[
-            always("1 SEND", "| 101 RECV 3000", "RTS/RTS").when(When::Responder(Kind::Rxe61), LENIENT),
+            always("1 SEND", "| 101 RECV 3000", "RTS/RTS").when(When::Responder(&[Kind::Rxe61]), LENIENT),
             always("1 REM_INV_REQ_ERR", "| 101 REM_INV_REQ_ERR", "ERR/ERR"),
         ],
     },

@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                     "flush: false",
                 ])
                 .when(
-                    When::Responder(Kind::Rxe612),
+                    When::Responder(&[Kind::Rxe612]),
                     "Linux 6.12 does not count a failed completion as solicited",
                 ),
             always(SOLICITED_SENDS, SOLICITED_RECEIVES, "ERR/ERR").notes(&[

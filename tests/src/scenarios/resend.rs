@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::expect::{When, always};
+use super::expect::{RXE, When, always};
 use super::stage::{pause, read, send, write};
 use super::{Scenario, Setup, Stage};
-use crate::peer::{Kind, QpState};
+use crate::peer::QpState;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -45,8 +45,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             Ok(())
         },
         cases: &[
-            always("", "", "RTS/RTS").when(When::Requester(Kind::Rxe61), FOR_EVER),
-            always("", "", "RTS/RTS").when(When::Requester(Kind::Rxe612), FOR_EVER),
+            always("", "", "RTS/RTS")
+                .when(When::Requester(RXE), "soft-RoCE takes a retry count of 7 for infinity"),
             always("1 RETRY_EXC_ERR", "", "ERR/RTS"),
         ],
     },
@@ -85,8 +85,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         cases: &[always("1 RETRY_EXC_ERR", "", "ERR/RTS")],
     },
 ];
-
-const FOR_EVER: &str = "soft-RoCE takes a retry count of 7 for infinity";
 
 /// A path to a queue pair that does not exist.
 fn nobody() -> Setup {

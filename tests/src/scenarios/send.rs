@@ -214,12 +214,14 @@ fn invalidate(stage: &mut Stage<'_>, len: u32, key: fn(&Stage<'_>) -> u32, then_
     stage.connect(&Setup::impatient())?;
     stage.resp.recv(101, 0, 2500)?;
     stage.resp.recv(102, 4096, 64)?;
+    if then_send {
+        stage.resp.recv(103, 4160, 64)?;
+    }
     let mut wr = SendWr::new(1, Opcode::SendInv).sge(stage.req.buf.sge(0, len));
     wr.inv_rkey = key(stage);
     stage.req.post(wr)?;
     stage.req.wait(1)?;
     if then_send {
-        stage.resp.recv(103, 4160, 64)?;
         stage.req.post(send(2, stage.req.buf.sge(0, 32)))?;
         stage.req.wait(1)?;
     }
