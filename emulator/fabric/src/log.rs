@@ -1,0 +1,117 @@
+//! What happened, in order.
+
+use std::sync::Arc;
+
+use ferroce_engine::{Flow, NoTrace, Time, TraceEvent, TraceSink};
+
+use crate::fabric::HostId;
+
+/// A trace sink whose events can be taken out, for the fabric to put them in order with the packets.
+pub trait Watch: TraceSink + Default {
+    /// The events since the last time, oldest first.
+    fn take(&mut self) -> Vec<(Time, TraceEvent)>;
+}
+
+impl Watch for Vec<(Time, TraceEvent)> {
+    fn take(&mut self) -> Vec<(Time, TraceEvent)> {
+        std::mem::take(self)
+    }
+}
+
+impl Watch for NoTrace {
+    fn take(&mut self) -> Vec<(Time, TraceEvent)> {
+        Vec::new()
+    }
+}
+
+/// Everything that happened in a fabric, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Log {
+    /// Oldest first.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// When.
+    pub at: Time,
+    /// Where: for packets, the sender.
+    pub host: HostId,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A packet was sent.
+    Packet(Sent),
+    /// A device went a step; completions are such steps.
+    Device(TraceEvent),
+}
+
+/// A packet that was sent, and where that led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Where to; `None` when nobody has the address.
+    pub to: Option<HostId>,
+    /// Its IP and UDP headers.
+    pub flow: Flow,
+    /// Its IPv4 Identification.
+    pub ident: u16,
+    /// Its UDP payload: BTH to ICRC.
+    pub bytes: Arc<[u8]>,
+    /// When copies of it are handed to the receiver: none if it is lost.
+    pub arrivals: Vec<Arrival>,
+}
+
+/// A packet reaches its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When.
+    pub at: Time,
+    /// Bits of it have flipped.
+    pub damaged: bool,
+}
+
+impl Log {
+    /// The packets, with the time of sending and the sender.
+    pub fn packets(&self) -> impl Iterator<Item = (Time, HostId, &Sent)> {
+        self.entries.iter().filter_map(|entry| match &entry.what {
+            What::Packet(sent) => Some((entry.at, entry.host, sent)),
+            What::Device(_) => None,
+        })
+    }
+
+    /// What one device did.
+    pub fn device(&self, host: HostId) -> impl Iterator<Item = (Time, &TraceEvent)> {
+        self.entries.iter().filter_map(move |entry| match &entry.what {
+            What::Device(event) if entry.host == host => Some((entry.at, event)),
+            _ => None,
+        })
+    }
+}
+
+/// A running fingerprint of all packets: their bytes, times, senders and fates.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    pub(crate) fn number(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.number(u64::from_le_bytes(word));
+        }
+    }
+
+    pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+}
