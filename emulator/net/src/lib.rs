@@ -1,1 +1,48 @@
-//! Placeholder.
+//! Ferroce on real networks: a device, sockets, a clock and a thread make a NIC that other NICs can talk to.
+//!
+//! ```
+//! use ferroce_engine::{Access, Buffer, MrInit, VerbsError};
+//! use ferroce_net::{Hub, Nic};
+//!
+//! // In a program this would be an address of this machine, and no hub.
+//! let nic = Nic::builder().address("192.0.2.1".parse()?).hub(&Hub::new()).open()?;
+//! let buffer = Buffer::new(4096);
+//! let mr = nic.with(|device, _now| {
+//!     let pd = device.alloc_pd()?;
+//!     device.reg_mr(pd, MrInit::new(&buffer, Access::LOCAL_WRITE))
+//! })?;
+//! # assert!(mr.lkey != 0);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * [`Nic`] drives a device: any thread may call it, threads that poll do the network's work themselves, and a
+//!   thread of its own serves peers when nobody polls.
+//! * [`Link`] is what a device is connected to. [`UdpLink`] needs no privileges; [`Hub`] joins devices inside one
+//!   process. [`FaultyLink`] and [`RecordedLink`] are middleware that fits around any link.
+//! * [`NetError`] says why a NIC could not be opened, and what to do about it.
+//!
+//! This crate is for Linux: segmentation offload, packet sockets and eventfd have no portable counterpart. The
+//! crates below it run anywhere.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("ferroce-net uses sockets as only Linux has them; the crates below it run anywhere");
+
+mod error;
+mod faults;
+mod hub;
+mod interface;
+mod link;
+mod nic;
+mod record;
+#[expect(unsafe_code, reason = "sending and receiving in batches exist as system calls only")]
+mod sys;
+mod udp;
+
+pub use error::{HEADROOM, NetError};
+pub use faults::{FaultRates, Faults, FaultyLink};
+pub use hub::{Hub, HubLink};
+pub use interface::Interface;
+pub use link::{Burst, IcrcCheck, IcrcMode, Link, LinkCounters, LinkInfo, PortInfo};
+pub use nic::{Nic, NicBuilder};
+pub use record::{PcapWriter, RecordedLink};
+pub use udp::UdpLink;

@@ -1,0 +1,117 @@
+//! What can go wrong when a device is put on a network, and what to do about it.
+
+use std::io;
+use std::net::IpAddr;
+
+use ferroce_wire::{PathMtu, UDP_PORT};
+
+/// Why a device could not be put on a network. Every message ends with the next step to take.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetError {
+    /// Somebody else has UDP port 4791 of the address.
+    #[error("UDP port {UDP_PORT} of {addr} is in use: {}", in_use_advice(*.addr, *.rxe))]
+    PortInUse {
+        /// The address.
+        addr: IpAddr,
+        /// The kernel's soft-RoCE driver is loaded, which takes the port on all addresses.
+        rxe: bool,
+    },
+    /// The address belongs to another machine.
+    #[error(
+        "{addr} is not an address of this machine (or this network namespace): `ip address` lists those that are"
+    )]
+    NotOurs {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// No address was given.
+    #[error("a device needs an address: name one of this machine's, or an interface; 127.0.0.1 always works")]
+    NoAddress,
+    /// The same address was given twice.
+    #[error("{addr} was given twice: name each address of a device once")]
+    Twice {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// There is no interface of this name.
+    #[error("there is no network interface {name:?}: this machine has {}", .known.join(", "))]
+    NoInterface {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// The interface has no address.
+    #[error(
+        "network interface {name} has no IP address: give it one with `ip address add ADDRESS/LENGTH dev {name}`"
+    )]
+    Unaddressed {
+        /// Name of the interface.
+        name: String,
+    },
+    /// Full packets would not fit through the interface.
+    #[error(
+        "path MTU {} needs an interface MTU of {}, but {interface} has {mtu}: {}",
+        .wanted.bytes(), .wanted.bytes() + HEADROOM, mtu_advice(.interface, *.fits)
+    )]
+    MtuTooSmall {
+        /// Name of the interface.
+        interface: String,
+        /// Its MTU in bytes.
+        mtu: usize,
+        /// The path MTU that was asked for, or the smallest there is.
+        wanted: PathMtu,
+        /// The largest path MTU that fits, if any does.
+        fits: Option<PathMtu>,
+    },
+    /// The full check of the ICRC was asked for and needs a privilege.
+    #[error(
+        "checking all of the ICRC over IPv4 needs a packet socket, and this process may not open one: run it as \
+         root or with CAP_NET_RAW (`setcap cap_net_raw+ep PROGRAM`), use IPv6, or accept the partial check"
+    )]
+    NoPermission(#[source] io::Error),
+    /// The system refused something that should work.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Bytes by which an interface's MTU should exceed a path MTU: IPv6 and UDP headers, the longest RoCEv2
+/// headers, padding and ICRC, rounded up.
+pub const HEADROOM: usize = 96;
+
+impl NetError {
+    /// For `map_err`: the system refused to `doing`.
+    pub(crate) fn system(doing: &'static str) -> impl Fn(io::Error) -> NetError {
+        move |source| NetError::System { doing, source }
+    }
+}
+
+fn in_use_advice(addr: IpAddr, rxe: bool) -> String {
+    let other = match addr {
+        IpAddr::V4(addr) if addr.is_loopback() => " (all of 127.0.0.0/8 are addresses of this machine)",
+        _ => "",
+    };
+    if rxe {
+        "the kernel module rdma_rxe is loaded and takes this port on every address; unload it with \
+         `modprobe -r rdma_rxe`, or run in another network namespace"
+            .to_owned()
+    } else {
+        format!("another Ferroce device has this address; stop it, or use another address{other}")
+    }
+}
+
+fn mtu_advice(interface: &str, fits: Option<PathMtu>) -> String {
+    match fits {
+        Some(fits) => format!(
+            "use path MTU {}, or raise the interface's MTU with `ip link set {interface} mtu BYTES` on all machines",
+            fits.bytes()
+        ),
+        None => format!("no path MTU fits; raise it with `ip link set {interface} mtu 1500`"),
+    }
+}

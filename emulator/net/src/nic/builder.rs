@@ -1,0 +1,227 @@
+//! What a NIC is made from.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ferroce_engine::{Device, DeviceConfig, Limits, NoTrace, PathMtu, Personality, Seed, TraceSink};
+use parking_lot::Mutex;
+
+use super::core::Core;
+use super::progress::{Kicker, Progress};
+use super::{Clock, Nic, Shared};
+use crate::error::{HEADROOM, NetError};
+use crate::faults::{Faults, FaultyLink};
+use crate::hub::Hub;
+use crate::interface::Interface;
+use crate::link::{IcrcCheck, Link, PortInfo};
+use crate::record::RecordedLink;
+use crate::sys;
+use crate::udp::UdpLink;
+
+/// Describes a [`Nic`] and opens it.
+///
+/// ```no_run
+/// use ferroce_net::Nic;
+///
+/// let nic = Nic::builder().address("127.0.0.1".parse().unwrap()).open()?;
+/// # Ok::<_, ferroce_net::NetError>(())
+/// ```
+pub struct NicBuilder<T = NoTrace> {
+    name: String,
+    addresses: Vec<IpAddr>,
+    interface: Option<String>,
+    hub: Option<Hub>,
+    personality: Personality,
+    limits: Limits,
+    path_mtu: Option<PathMtu>,
+    seed: Option<Seed>,
+    icrc: IcrcCheck,
+    faults: Faults,
+    recording: Option<Box<dyn Write + Send>>,
+    trace: T,
+}
+
+impl NicBuilder {
+    pub(super) fn new() -> NicBuilder {
+        NicBuilder {
+            name: "ferroce0".to_owned(),
+            addresses: Vec::new(),
+            interface: None,
+            hub: None,
+            personality: Personality::default(),
+            limits: Limits::default(),
+            path_mtu: None,
+            seed: None,
+            icrc: IcrcCheck::default(),
+            faults: Faults::default(),
+            recording: None,
+            trace: NoTrace,
+        }
+    }
+}
+
+impl<T: TraceSink + Send + 'static> NicBuilder<T> {
+    /// The device's name; `ferroce0` if nothing is said.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        NicBuilder { name: name.into(), ..self }
+    }
+
+    /// Adds an address. The first one gets GID index 0.
+    pub fn address(mut self, addr: IpAddr) -> Self {
+        self.addresses.push(addr);
+        self
+    }
+
+    /// Adds all addresses of a network interface: IPv4, then IPv6, link-local ones last.
+    pub fn interface(self, name: impl Into<String>) -> Self {
+        NicBuilder { interface: Some(name.into()), ..self }
+    }
+
+    /// Connects the NIC to others in this process instead of a network.
+    pub fn hub(self, hub: &Hub) -> Self {
+        NicBuilder { hub: Some(hub.clone()), ..self }
+    }
+
+    /// The choices on which NICs differ.
+    pub fn personality(self, personality: Personality) -> Self {
+        NicBuilder { personality, ..self }
+    }
+
+    /// How much of everything there can be.
+    pub fn limits(self, limits: Limits) -> Self {
+        NicBuilder { limits, ..self }
+    }
+
+    /// The largest path MTU; if nothing is said, the largest that fits through the interface.
+    pub fn path_mtu(self, mtu: PathMtu) -> Self {
+        NicBuilder { path_mtu: Some(mtu), ..self }
+    }
+
+    /// Decides queue-pair numbers and memory keys; if nothing is said, the operating system's randomness does.
+    /// Whoever knows the seed can guess them.
+    pub fn seed(self, seed: impl Into<Seed>) -> Self {
+        NicBuilder { seed: Some(seed.into()), ..self }
+    }
+
+    /// How much of the ICRC of received IPv4 packets is to be checked.
+    pub fn icrc(self, icrc: IcrcCheck) -> Self {
+        NicBuilder { icrc, ..self }
+    }
+
+    /// Faults between the device and the network.
+    pub fn faults(self, faults: Faults) -> Self {
+        NicBuilder { faults, ..self }
+    }
+
+    /// Records what is sent and received, after faults on the way out and before faults on the way in, as pcap
+    /// into `out`.
+    pub fn record(self, out: impl Write + Send + 'static) -> Self {
+        NicBuilder { recording: Some(Box::new(out)), ..self }
+    }
+
+    /// Records into a new file, as [`record`](Self::record) does.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn record_to(self, path: impl AsRef<Path>) -> Result<Self, NetError> {
+        let file = File::create(path).map_err(NetError::system("create the capture file"))?;
+        Ok(self.record(BufWriter::new(file)))
+    }
+
+    /// Where the device's trace events go.
+    pub fn trace<U: TraceSink + Send + 'static>(self, trace: U) -> NicBuilder<U> {
+        NicBuilder {
+            trace,
+            name: self.name,
+            addresses: self.addresses,
+            interface: self.interface,
+            hub: self.hub,
+            personality: self.personality,
+            limits: self.limits,
+            path_mtu: self.path_mtu,
+            seed: self.seed,
+            icrc: self.icrc,
+            faults: self.faults,
+            recording: self.recording,
+        }
+    }
+
+    /// Opens the NIC.
+    ///
+    /// # Errors
+    /// As [`NetError`] tells.
+    pub fn open(mut self) -> Result<Nic<T>, NetError> {
+        if let Some(name) = &self.interface {
+            self.addresses.extend(Interface::addresses(name)?);
+        }
+        let link: Box<dyn Link> = match &self.hub {
+            Some(hub) => Box::new(hub.link(&self.addresses)?),
+            None => Box::new(UdpLink::open(&self.addresses, self.icrc)?),
+        };
+        let ports = link.info().ports;
+        let mtu = path_mtu(&ports, self.path_mtu)?;
+        self.personality = suited(self.personality, &ports, mtu);
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => Seed(sys::random().map_err(NetError::system("get random bytes"))?),
+        };
+        let clock = Clock::start();
+        let link = middleware(link, self.recording, &self.faults, &clock)?;
+        let info = link.info();
+        let config = DeviceConfig {
+            mtu,
+            personality: self.personality,
+            limits: self.limits,
+            ..DeviceConfig::new(self.name.clone(), self.addresses)
+        };
+        let core = Core::new(Device::new(config, seed, self.trace), link);
+        let shared = Arc::new(Shared { core: Mutex::new(core), kicker: Kicker::new()?, clock });
+        let _progress = Progress::start(&shared, &self.name)?;
+        Ok(Nic { shared, _progress, info })
+    }
+}
+
+/// Recording next to the network, faults next to the device.
+fn middleware(
+    link: Box<dyn Link>,
+    recording: Option<Box<dyn Write + Send>>,
+    faults: &Faults,
+    clock: &Clock,
+) -> Result<Box<dyn Link>, NetError> {
+    let link: Box<dyn Link> = match recording {
+        Some(out) => {
+            let recorded = RecordedLink::new(link, out, clock.now());
+            Box::new(recorded.map_err(NetError::system("write the capture file"))?)
+        }
+        None => link,
+    };
+    Ok(if faults.is_none() { link } else { Box::new(FaultyLink::new(link, faults)) })
+}
+
+/// The path MTU of the device: the one asked for, or the largest that fits everywhere.
+fn path_mtu(ports: &[PortInfo], asked: Option<PathMtu>) -> Result<PathMtu, NetError> {
+    let narrowest = ports.iter().min_by_key(|port| port.mtu).ok_or(NetError::NoAddress)?;
+    let fits = Interface::largest_path_mtu(narrowest.mtu);
+    let wanted = asked.or(fits).unwrap_or(PathMtu::Mtu256);
+    if wanted.bytes() + HEADROOM > narrowest.mtu {
+        let (interface, mtu) = (narrowest.interface.clone(), narrowest.mtu);
+        return Err(NetError::MtuTooSmall { interface, mtu, wanted, fits });
+    }
+    Ok(wanted)
+}
+
+/// What the kernel's accounting adds to a packet that waits, at least, in bytes.
+const BUFFER_OVERHEAD: usize = 512;
+
+/// Sends no more at once than the receive buffer holds, assuming that the peer's is like ours: what does not
+/// fit is lost, and every loss costs more than a smaller window does.
+fn suited(personality: Personality, ports: &[PortInfo], mtu: PathMtu) -> Personality {
+    let smallest = ports.iter().map(|port| port.receive_buffer).min().unwrap_or(0);
+    let fits = smallest / 2 / (mtu.bytes() + BUFFER_OVERHEAD);
+    let window = personality.window.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(16);
+    let read_chunk = personality.read_chunk.min(window);
+    Personality { window, read_chunk, ..personality }
+}

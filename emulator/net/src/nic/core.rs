@@ -1,0 +1,143 @@
+//! What is behind the NIC's lock, and the work that is done there in small turns.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use ferroce_engine::{Cq, Device, Time, TraceSink};
+
+use super::notify::Notify;
+use super::outbox::{Outbox, Sent};
+use crate::link::Link;
+
+/// After a poll, the application counts as polling for this long.
+const POLL_GAP: Duration = Duration::from_micros(100);
+
+/// How long the NIC's thread stays away when it sees that the application polls.
+const STAY_AWAY: Duration = Duration::from_millis(2);
+
+pub(super) struct Core<T> {
+    pub(super) device: Device<T>,
+    pub(super) link: Box<dyn Link>,
+    pub(super) notify: Notify,
+    outbox: Outbox,
+    last_poll: Option<Time>,
+    thread: ThreadState,
+    kick: bool,
+    pub(super) stopping: bool,
+}
+
+/// What the NIC's thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ThreadState {
+    /// It will look for work, and for deadlines, before it sleeps.
+    Awake,
+    /// It sleeps until this moment (`None`: for ever), or until something arrives.
+    Listening(Option<Time>),
+    /// It leaves the work to the application's polling, for a short while.
+    Away,
+}
+
+/// What the NIC's thread is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Come back at once.
+    Work,
+    /// Sleep until something arrives, or until the moment. With `room`, also until there is room to send.
+    Listen { until: Option<Time>, room: bool },
+    /// Sleep until the moment, whatever arrives.
+    StayAway { until: Time },
+    /// End.
+    Stop,
+}
+
+impl<T: TraceSink> Core<T> {
+    pub(super) fn new(device: Device<T>, link: Box<dyn Link>) -> Core<T> {
+        Core {
+            device,
+            link,
+            notify: Notify::default(),
+            outbox: Outbox::new(),
+            last_poll: None,
+            thread: ThreadState::Awake,
+            kick: false,
+            stopping: false,
+        }
+    }
+
+    /// Receives a bounded number of packets, runs timers that are due, and sends. True if anything arrived.
+    pub(super) fn turn(&mut self, now: Time) -> bool {
+        let device = &mut self.device;
+        let received = self.link.receive(now, &mut |meta, packet| device.handle_packet(now, meta, packet));
+        if self.device.next_timeout().is_some_and(|due| due <= now) {
+            self.device.handle_timeout(now);
+        }
+        self.transmit(now);
+        received > 0
+    }
+
+    /// Sends what the device wants to send, up to a bound.
+    pub(super) fn transmit(&mut self, now: Time) {
+        self.outbox.send(&mut self.device, self.link.as_mut(), now);
+    }
+
+    /// The application polls. Not if it waits for a notification at the same time: the poll before going to
+    /// sleep is not the beginning of many.
+    pub(super) fn note_poll(&mut self, now: Time) {
+        if !self.notify.is_any_armed() {
+            self.last_poll = Some(now);
+        }
+    }
+
+    /// The application will go to sleep, and the thread must serve it.
+    pub(super) fn note_armed(&mut self, cq: Cq) {
+        self.notify.note_armed(cq);
+        self.last_poll = None;
+        self.kick |= self.thread == ThreadState::Away;
+    }
+
+    /// Sorts the device's events, and gives the wakers to be woken once the lock is released.
+    pub(super) fn collect_events(&mut self) -> Vec<Waker> {
+        while let Some(event) = self.device.poll_event() {
+            self.notify.sort(event);
+        }
+        self.notify.take_woken()
+    }
+
+    /// Whether the thread would sleep past something that the call which is ending has brought about. Asked once
+    /// per call.
+    pub(super) fn needs_kick(&mut self) -> bool {
+        if let ThreadState::Listening(until) = self.thread {
+            let deadline = self.deadline();
+            let oversleeps = deadline.is_some_and(|deadline| until.is_none_or(|until| deadline < until));
+            self.kick |= oversleeps || self.outbox.state() != Sent::All;
+        }
+        let kick = std::mem::take(&mut self.kick);
+        if kick {
+            self.thread = ThreadState::Awake;
+        }
+        kick
+    }
+
+    /// The thread asks what to do.
+    pub(super) fn progress(&mut self, now: Time) -> Next {
+        self.thread = ThreadState::Awake;
+        if self.stopping {
+            return Next::Stop;
+        }
+        if self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP) {
+            self.thread = ThreadState::Away;
+            return Next::StayAway { until: now + STAY_AWAY };
+        }
+        let received = self.turn(now);
+        if received || self.outbox.state() == Sent::Some {
+            return Next::Work;
+        }
+        let until = self.deadline();
+        self.thread = ThreadState::Listening(until);
+        Next::Listen { until, room: self.outbox.state() == Sent::LinkFull }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        [self.device.next_timeout(), self.link.next_timeout()].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,130 @@
+//! Many datagrams with one system call (sendmmsg(2), recvmmsg(2)).
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{Control, SockAddr};
+
+/// Most datagrams that one system call moves.
+pub(crate) const BATCH: usize = 16;
+
+/// A datagram to be sent.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) to: SockAddr,
+    pub(crate) control: Control,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Sends the first [`BATCH`] of `messages`, and tells how many the kernel took.
+///
+/// # Errors
+/// When it did not take the first one.
+pub(crate) fn send(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>]) -> io::Result<usize> {
+    let messages = &messages[..messages.len().min(BATCH)];
+    // SAFETY: all zeros are valid for these plain C structs.
+    let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { mem::zeroed() };
+    for ((message, part), header) in messages.iter().zip(&mut parts).zip(&mut headers) {
+        part.iov_base = message.bytes.as_ptr().cast_mut().cast();
+        part.iov_len = message.bytes.len();
+        let header = &mut header.msg_hdr;
+        header.msg_name = message.to.as_ptr().cast_mut().cast();
+        header.msg_namelen = message.to.len();
+        header.msg_iov = part;
+        header.msg_iovlen = 1;
+        if message.control.len() > 0 {
+            header.msg_control = message.control.as_ptr().cast_mut().cast();
+            header.msg_controllen = message.control.len() as _;
+        }
+    }
+    // SAFETY: the first `messages.len()` headers point to names, parts, bytes and control messages that live
+    // until the end of this function; for sending, the kernel only reads them, and writes `msg_len` of the
+    // headers themselves.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), messages.len() as _, 0) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// Where received datagrams go. One is enough for any number of sockets.
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    slots: Box<[Slot; BATCH]>,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    from: SockAddr,
+    control: Control,
+    len: usize,
+    truncated: bool,
+}
+
+/// A received datagram.
+pub(crate) struct Incoming<'a> {
+    pub(crate) from: &'a SockAddr,
+    pub(crate) control: &'a Control,
+    pub(crate) bytes: &'a [u8],
+    /// It was longer than the buffer; the rest is lost.
+    pub(crate) truncated: bool,
+}
+
+impl Inbox {
+    /// Bytes for each datagram: the longest IP packet with what packet sockets put before it, rounded up.
+    const BUFFER: usize = 65_536 + 64;
+
+    pub(crate) fn new() -> Inbox {
+        let slot = Slot { from: SockAddr::EMPTY, control: Control::EMPTY, len: 0, truncated: false };
+        Inbox { bytes: vec![0; BATCH * Inbox::BUFFER], slots: Box::new([slot; BATCH]) }
+    }
+
+    /// Takes what has arrived, at most [`BATCH`] datagrams, and tells how many. Never waits.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing has.
+    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+        // SAFETY: all zeros are valid for these plain C structs.
+        let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
+            unsafe { mem::zeroed() };
+        let buffers = self.bytes.chunks_exact_mut(Inbox::BUFFER);
+        for (((slot, buffer), part), header) in
+            self.slots.iter_mut().zip(buffers).zip(&mut parts).zip(&mut headers)
+        {
+            part.iov_base = buffer.as_mut_ptr().cast();
+            part.iov_len = buffer.len();
+            let header = &mut header.msg_hdr;
+            header.msg_name = slot.from.as_mut_ptr().cast();
+            header.msg_namelen = SockAddr::ROOM as u32;
+            header.msg_control = slot.control.as_mut_ptr().cast();
+            header.msg_controllen = Control::ROOM as _;
+            header.msg_iov = part;
+            header.msg_iovlen = 1;
+        }
+        // SAFETY: every header points to a name, a buffer and a control buffer of the stated lengths, all
+        // distinct, borrowed mutably from `self`, and valid for any bytes that the kernel writes.
+        let got = unsafe {
+            let flags = libc::MSG_DONTWAIT;
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), BATCH as _, flags as _, std::ptr::null_mut())
+        };
+        if got < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let got = got as usize;
+        for (slot, header) in self.slots.iter_mut().zip(&headers[..got]) {
+            slot.len = header.msg_len as usize;
+            slot.control.set_len(header.msg_hdr.msg_controllen as _);
+            slot.truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+        }
+        Ok(got)
+    }
+
+    /// Datagram `index` of the last call of [`receive`](Self::receive).
+    pub(crate) fn message(&self, index: usize) -> Incoming<'_> {
+        let slot = &self.slots[index];
+        let buffer = &self.bytes[index * Inbox::BUFFER..][..Inbox::BUFFER];
+        Incoming {
+            from: &slot.from,
+            control: &slot.control,
+            bytes: &buffer[..slot.len.min(Inbox::BUFFER)],
+            truncated: slot.truncated,
+        }
+    }
+}

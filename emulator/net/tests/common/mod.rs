@@ -1,0 +1,122 @@
+//! Two NICs, connected.
+
+#![allow(dead_code)]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ferroce_engine::*;
+use ferroce_net::{NetError, Nic, NicBuilder};
+
+/// How long anything may take before a test gives up; far more than it needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address of this process's own, so that tests can run at the same time.
+pub fn fresh_address() -> IpAddr {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let pid = std::process::id();
+    let [_, b, c, _] = (pid << 8).to_be_bytes();
+    Ipv4Addr::new(127, 1 + b % 250, c, (number % 250 + 2) as u8).into()
+}
+
+/// A NIC at an address of its own.
+pub fn open(describe: impl Fn(NicBuilder) -> NicBuilder) -> Nic {
+    loop {
+        match describe(Nic::builder().address(fresh_address())).open() {
+            Err(NetError::PortInUse { .. }) => continue,
+            other => return other.expect("a NIC on loopback opens"),
+        }
+    }
+}
+
+/// A queue pair of a NIC with a buffer of its own.
+pub struct End<T: TraceSink = NoTrace> {
+    pub nic: Nic<T>,
+    pub addr: IpAddr,
+    pub cq: Cq,
+    pub qp: Qpn,
+    pub buffer: Buffer,
+    pub mr: Mr,
+}
+
+pub const EVERYTHING: Access =
+    Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
+
+impl<T: TraceSink + Send + 'static> End<T> {
+    pub fn new(nic: Nic<T>, buffer_len: usize) -> End<T> {
+        let buffer = Buffer::new(buffer_len);
+        let (addr, cq, qp, mr) = nic
+            .with(|dev, now| {
+                let pd = dev.alloc_pd()?;
+                let mr = dev.reg_mr(pd, MrInit::new(&buffer, EVERYTHING))?;
+                let cq = dev.create_cq(256)?;
+                let cap = QpCap { max_send_wr: 128, max_recv_wr: 128, ..QpCap::default() };
+                let init =
+                    QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
+                let qp = dev.create_qp(&init)?;
+                dev.modify_qp(now, qp, &QpAttr::init(EVERYTHING))?;
+                Ok::<_, VerbsError>((dev.config().gids[0], cq, qp, mr))
+            })
+            .unwrap();
+        End { nic, addr, cq, qp, buffer, mr }
+    }
+
+    pub fn connect(&self, addr: IpAddr, qp: Qpn) {
+        self.nic
+            .with(|dev, now| {
+                let mtu = dev.config().mtu;
+                let av = AddressVector::new(0, addr);
+                dev.modify_qp(now, self.qp, &QpAttr::rtr(av, qp, Psn::new(100), mtu))?;
+                dev.modify_qp(now, self.qp, &QpAttr::rts(Psn::new(100)))
+            })
+            .unwrap();
+    }
+
+    pub fn sge(&self, offset: u64, len: u32) -> Sge {
+        Sge { addr: self.buffer.addr() + offset, len, lkey: self.mr.lkey }
+    }
+
+    pub fn post_send(&self, wr_id: u64, op: SendOp, sge: Sge) {
+        let wr = SendWr { wr_id, op, payload: Payload::Sges(&[sge]), flags: SendFlags::SIGNALED };
+        self.nic.with(|dev, now| dev.post_send(now, self.qp, &[wr])).unwrap();
+    }
+
+    pub fn post_recv(&self, wr_id: u64, sge: Sge) {
+        self.nic.with(|dev, now| dev.post_recv(now, self.qp, &[RecvWr { wr_id, sges: &[sge] }])).unwrap();
+    }
+
+    /// The next completion, polled for.
+    pub fn poll_one(&self) -> Wc {
+        let (mut wc, start) = ([Wc::default()], std::time::Instant::now());
+        while self.nic.poll_cq(self.cq, &mut wc).unwrap() == 0 {
+            assert!(start.elapsed() < PATIENCE, "no completion: {:?}", self.nic.counters());
+        }
+        wc[0]
+    }
+
+    /// The next completion, slept for.
+    pub fn wait_one(&self) -> Wc {
+        let mut wc = [Wc::default()];
+        let count = self.nic.wait_cq(self.cq, &mut wc, Some(PATIENCE)).unwrap();
+        assert_eq!(count, 1, "no completion: {:?}", self.nic.counters());
+        wc[0]
+    }
+
+    pub fn remote(&self, offset: u64) -> Remote {
+        Remote { addr: self.buffer.addr() + offset, rkey: self.mr.rkey }
+    }
+}
+
+/// Two connected queue pairs with buffers of `len` bytes.
+pub fn pair<A, B>(a: Nic<A>, b: Nic<B>, len: usize) -> (End<A>, End<B>)
+where
+    A: TraceSink + Send + 'static,
+    B: TraceSink + Send + 'static,
+{
+    let (a, b) = (End::new(a, len), End::new(b, len));
+    a.connect(b.addr, b.qp);
+    b.connect(a.addr, a.qp);
+    (a, b)
+}
