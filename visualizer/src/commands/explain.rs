@@ -24,30 +24,36 @@ use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, thousands, width, wrap}
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  # Capture the traffic of a soft-RoCE or hardware port, then explain it
-  tcpdump -i eth0 -w roce.pcap udp port 4791
-  ferroce explain roce.pcap
+  Capture the traffic of a soft-RoCE or hardware port, then explain it
+    tcpdump -i eth0 -w roce.pcap udp port 4791
+    ferroce explain roce.pcap
 
-  # List every packet first
-  ferroce explain --packets roce.pcap | less
+  List every packet first
+    ferroce explain --packets roce.pcap | less
 
-  # Count the retransmissions of each connection
-  ferroce explain --json roce.pcap |
-    jq '.findings | map(select(.kind | startswith(\"rtx.\"))) | group_by(.connection) | map(length)'
+  Count the findings of each kind
+    ferroce explain --json roce.pcap | jq -r '.findings[].kind' | sort | uniq -c
 
-  # From a remote machine, without a file
-  ssh host tcpdump -i eth0 -w - -c 1000 udp port 4791 | ferroce explain -
+  From a remote machine, without a file
+    ssh HOST tcpdump -i eth0 -w - -c 1000 udp port 4791 | ferroce explain -
 
-What the findings are called:
-  nak.seq, psn.gap, psn.reorder   packets were lost or came in another order
-  rtx.nak, rtx.timeout, rtx.rnr,  packets were sent again: a NAK asked for them, nobody answered,
-  rtx.read                        the receiver had not been ready, responses were lost
-  rnr.nak                         no receive was posted
-  mem.access, op.invalid,         the responder refused a request, and the connection is over
-  op.failed
-  req.unanswered, cm.unanswered   nobody answered
-  wire.icrc-bad                   damaged on the way; the receiver drops it
-  cap.*, file.*                   about the capture, not the traffic
+Findings, by what they are about:
+  psn.gap       packets are missing: lost before the capture, or late
+  psn.reorder   packets came in another order than they were sent
+  nak.seq       the responder says that packets were lost
+  read.gap      packets of a READ response are missing
+  rtx.nak       sent again because a NAK asked for it
+  rtx.timeout   sent again because no answer came
+  rtx.rnr       sent again because the receiver had not been ready
+  rtx.read      sent again because READ responses were lost
+  rnr.nak       the receiver had no receive posted
+  mem.access    refused: R_Key, rights or range; the connection is over
+  op.invalid    refused: no such operation here; the connection is over
+  op.failed     refused: the responder could not do it; the connection is over
+  req.*, cm.*   nobody answered, or a connection request was rejected
+  ecn.cnp       a receiver asked for a lower rate
+  wire.*        packets damaged on the way, or not packets at all
+  cap.*, file.* about the capture, not about the traffic
 ")]
 pub(crate) struct Args {
     /// The capture, pcap or pcapng; '-' reads standard input
@@ -183,16 +189,21 @@ fn print_report(out: &mut impl Write, name: &str, report: &Report, limit: usize)
 }
 
 fn print_counts(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let row = |out: &mut dyn Write, label: &str, n: u64, remark: &str| match n {
-        0 => Ok(()),
-        _ => writeln!(out, "  {label:<16}{:>9}  {FAINT}{remark}{FAINT:#}", thousands(n)),
-    };
-    writeln!(out, "  {:<16}{:>9}", "RoCEv2", thousands(report.roce))?;
-    row(out, "ICRC right", report.icrc_ok, "")?;
-    row(out, "ICRC wrong", report.icrc_bad, "")?;
-    row(out, "ICRC unknown", report.icrc_unchecked, "cut by the capture")?;
-    row(out, "undecodable", report.undecodable, "to port 4791, but no packets")?;
-    row(out, "other traffic", report.other, "not explained")?;
+    let rows = [
+        ("RoCEv2", report.roce, ""),
+        ("ICRC right", report.icrc_ok, ""),
+        ("ICRC wrong", report.icrc_bad, ""),
+        ("ICRC unknown", report.icrc_unchecked, "cut by the capture"),
+        ("undecodable", report.undecodable, "to port 4791, but no packets"),
+        ("other traffic", report.other, "not explained"),
+    ];
+    for (label, n, remark) in rows.into_iter().filter(|(label, n, _)| *n > 0 || *label == "RoCEv2") {
+        write!(out, "  {label:<20}{:>8}", thousands(n))?;
+        if !remark.is_empty() {
+            write!(out, "  {FAINT}{remark}{FAINT:#}")?;
+        }
+        writeln!(out)?;
+    }
     if !report.opcodes.is_empty() {
         writeln!(out, "\n{STRONG}Opcodes{STRONG:#}")?;
         let cells = report.opcodes.iter().map(|(name, n)| format!("{name:<21}{:>7}", thousands(*n)));
@@ -216,7 +227,11 @@ fn print_connection(out: &mut impl Write, connection: &ConnectionReport) -> io::
     };
     let (service, id) = (connection.service, connection.id);
     writeln!(out, "{STRONG}{id:>4}  {service:<3}{STRONG:#} {} {arrow} {}", place(one), place(other))?;
-    let mut facts = vec![format!("packets {} to {}", connection.first_packet, connection.last_packet)];
+    let mut facts = Vec::new();
+    if service == "UD" && other.qpn == Some(1) {
+        facts.push("connection management".to_owned());
+    }
+    facts.push(format!("packets {} to {}", connection.first_packet, connection.last_packet));
     facts.extend(connection.mtu.map(|mtu| format!("path MTU {mtu}")));
     if connection.paired_by.is_none() && (one.packets == 0 || other.packets == 0) {
         facts.push("only one direction seen".to_owned());

@@ -8,7 +8,7 @@ use ferroce_wire::{PathMtu, Qpn, Service};
 use super::capture::Damage;
 use super::cm::CmMessage;
 use super::connection::{Connection, Connections};
-use super::finding::{Detail, Draft, Findings};
+use super::finding::{Detail, Draft, Findings, Peer};
 use super::report::{ConnectionReport, EndReport, Report};
 use super::sighting::{Decoded, IcrcCheck, Sighting};
 use super::stream::Context;
@@ -236,12 +236,17 @@ impl Analysis {
         for (index, connection) in self.connections.all.iter().enumerate() {
             for (side, stream) in connection.streams.iter().enumerate() {
                 if let Some((requests, first)) = stream.pending.unanswered() {
+                    let peer = match connection.packets[1 - side] {
+                        0 => Peer::Silent,
+                        _ if stream.receiver_is_not_ready() => Peer::NotReady,
+                        _ => Peer::Busy,
+                    };
                     let detail = Detail::Unanswered {
                         requests,
                         sends: first.sends,
                         first: first.psn,
                         idle: end.saturating_sub(first.time),
-                        peer_silent: connection.packets[1 - side] == 0,
+                        peer,
                     };
                     self.findings.add(Some((index, side)), first.packet, detail);
                 }

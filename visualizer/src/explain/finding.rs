@@ -95,11 +95,22 @@ pub(super) enum Detail {
     RnrNak { psn: Psn, timer: RnrTimer },
     FatalNak { psn: Psn, code: NakCode },
     ReadGap { from: Psn, to: Psn },
-    Unanswered { requests: u64, sends: u32, first: Psn, idle: u64, peer_silent: bool },
+    Unanswered { requests: u64, sends: u32, first: Psn, idle: u64, peer: Peer },
     Congestion { notifications: u64 },
     Rejected { reason: u16 },
     SidrRefused { status: u8 },
     CmUnanswered { sends: u32 },
+}
+
+/// What the peer of an unanswered request did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// It sent nothing at all.
+    Silent,
+    /// It said that it was not ready.
+    NotReady,
+    /// It sent other things.
+    Busy,
 }
 
 /// What became of missing packets.
@@ -312,23 +323,30 @@ impl Sentence<'_> {
     }
 
     fn unanswered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Detail::Unanswered { requests, sends, first, idle, peer_silent } = &self.draft.detail else {
+        let Detail::Unanswered { requests, sends, first, idle, peer } = &self.draft.detail else {
             return Ok(());
         };
         let Self { requester, responder, .. } = self;
         match requests {
-            1 => write!(f, "the request with PSN {first} of {requester} is not answered")?,
-            _ => write!(f, "{requests} requests of {requester} from PSN {first} on are not answered")?,
+            1 => write!(f, "the request with PSN {first} of {requester} is never answered")?,
+            _ => write!(f, "{requests} requests of {requester} from PSN {first} on are never answered")?,
+        }
+        match peer {
+            Peer::Silent => {
+                write!(f, ": there is no packet from {responder} at all, so it is silent or not captured")?;
+            }
+            Peer::NotReady => write!(f, " but with receiver not ready")?,
+            Peer::Busy => {}
         }
         match sends {
-            0 | 1 => {}
-            2 => write!(f, ", though the first was sent twice")?,
-            _ => write!(f, ", though the first was sent {sends} times")?,
+            0 | 1 => write!(f, ".")?,
+            2 => write!(f, ". The first was sent twice.")?,
+            _ => write!(f, ". The first was sent {sends} times.")?,
         }
-        if *peer_silent {
-            write!(f, ": there is no packet from {responder} at all, so it is silent or not captured")?;
+        match idle {
+            0 => write!(f, " The capture ends there."),
+            _ => write!(f, " The capture ends {} after that.", Duration(*idle)),
         }
-        write!(f, ". The capture goes on for {} after it.", Duration(*idle))
     }
 }
 

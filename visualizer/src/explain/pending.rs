@@ -37,6 +37,10 @@ pub(super) struct Request {
 impl Pending {
     /// A request that was not seen before.
     pub(super) fn request(&mut self, s: &Sighting<'_>) {
+        self.add(s, 1);
+    }
+
+    fn add(&mut self, s: &Sighting<'_>, sends: u32) {
         let bth = &s.headers.bth;
         let responds = matches!(
             s.opcode().operation(),
@@ -61,7 +65,7 @@ impl Pending {
             psn: bth.psn,
             packet: s.number,
             time: s.time,
-            sends: 1,
+            sends,
             responds,
             len,
             next_response: bth.psn,
@@ -70,8 +74,8 @@ impl Pending {
         self.requests.insert(at.min(self.requests.len()), request);
     }
 
-    /// A request that was sent before; `acked` is the last PSN known to have arrived.
-    pub(super) fn again(&mut self, s: &Sighting<'_>, acked: Option<Psn>) {
+    /// A request that was sent before.
+    pub(super) fn again(&mut self, s: &Sighting<'_>) {
         let psn = s.headers.bth.psn;
         let after = self.requests.partition_point(|request| !request.psn.is_after(psn));
         let found = after.checked_sub(1).and_then(|index| self.requests.get_mut(index));
@@ -81,8 +85,8 @@ impl Pending {
                 request.sends += 1;
                 request.time = s.time;
             }
-            _ if acked.is_none_or(|acked| psn.is_after(acked)) => self.request(s),
-            _ => {}
+            // It was answered, but whoever asks again has not got the answer.
+            _ => self.add(s, 2),
         }
     }
 

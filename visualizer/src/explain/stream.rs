@@ -140,7 +140,7 @@ impl Stream {
             Place::Again => {
                 if is_reliable(s) {
                     self.sent_again(s, false, cx);
-                    self.pending.again(s, self.acked.map(|(psn, _)| psn));
+                    self.pending.again(s);
                 } else {
                     cx.findings.add(Some(cx.about), s.number, Detail::SeenBefore { psn });
                 }
@@ -175,6 +175,11 @@ impl Stream {
             Some(Next::AfterRead(first, len)) => first + mtu.unwrap_or(PathMtu::Mtu256).packets_for(len),
         };
         (1..=self.advanced.min(RESTART as u32) as i32).contains(&next.distance(psn))
+    }
+
+    /// Whether the last word of the responder is an RNR NAK.
+    pub(super) fn receiver_is_not_ready(&self) -> bool {
+        matches!(self.asked, Some((_, Cause::RnrNak(_))))
     }
 
     fn place(&self, psn: Psn, mtu: Option<PathMtu>) -> Place {
