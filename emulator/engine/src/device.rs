@@ -407,7 +407,11 @@ impl<T: TraceSink> Device<T> {
 
 /// As many packets of one queue pair as the train takes. Says whether there are more.
 fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx: &mut Ctx<'_, T>) -> bool {
-    let Some(flow) = qp.conn.flow else { return false };
+    let Some(flow) = qp.conn.flow else {
+        // Reset while it was in line. What the train held before must not be sent again.
+        out.clear();
+        return false;
+    };
     out.restart(flow, limits);
     loop {
         match qp.emit(limits, out, ctx) {

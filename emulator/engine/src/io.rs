@@ -128,6 +128,10 @@ impl Train {
 
     pub(crate) fn restart(&mut self, flow: Flow, limits: &TxLimits) {
         self.flow = Flow { src_port: limits.src_port.unwrap_or(flow.src_port), ..flow };
+        self.clear();
+    }
+
+    pub(crate) fn clear(&mut self) {
         self.used = 0;
         self.segment = 0;
         self.packets = 0;

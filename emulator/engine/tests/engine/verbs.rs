@@ -127,6 +127,20 @@ fn a_reset_forgets_without_completions() {
 }
 
 #[test]
+fn a_reset_queue_pair_sends_nothing_and_repeats_nothing() {
+    let mut pair = Pair::new(Setup::default());
+    for wr_id in 1..=2 {
+        pair.recv(1, wr_id, &[]);
+        pair.send(0, wr_id, SendOp::Send, &[]);
+    }
+    let (qp, mut train) = (pair.ends[0].qp, Train::new());
+    let device = &mut pair.ends[0].device;
+    assert!(device.poll_transmit(Time::ZERO, &TxLimits::SINGLE, &mut train));
+    device.modify_qp(Time::ZERO, qp, &QpAttr::to(QpState::Reset)).unwrap();
+    assert!(!device.poll_transmit(Time::ZERO, &TxLimits::SINGLE, &mut train), "the old train came again");
+}
+
+#[test]
 fn a_draining_queue_finishes_what_it_began_and_then_says_so() {
     let mut pair = Pair::new(Setup::default());
     let (qp, local, remote) = (pair.ends[0].qp, pair.ends[0].sge(0, 64), pair.ends[1].remote(0));
