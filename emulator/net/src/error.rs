@@ -19,7 +19,8 @@ pub enum NetError {
     },
     /// The address belongs to another machine.
     #[error(
-        "{addr} is not an address of this machine (or this network namespace): `ip address` lists those that are"
+        "{addr} is not an address of this machine (or this network namespace): `ip address` lists those that are; \
+         an IPv6 address it calls \"tentative\" will be one in a second"
     )]
     NotOurs {
         /// The address.

@@ -44,7 +44,8 @@ impl Interface {
         })
     }
 
-    /// The addresses of an interface: IPv4, then IPv6, link-local ones last.
+    /// The addresses of an interface: IPv4, then IPv6. Link-local ones only if there are no others, because
+    /// those mean something only on this interface, and cannot be used in the first second of their lives.
     ///
     /// # Errors
     /// When there is no such interface, or it has no address.
@@ -59,11 +60,10 @@ impl Interface {
         let of_it = all.iter().filter(|entry| entry.interface_name == name);
         let mut addresses: Vec<IpAddr> =
             of_it.filter_map(|entry| entry.address.as_ref().and_then(ip)).collect();
-        addresses.sort_by_key(|addr| match addr {
-            IpAddr::V4(_) => 0,
-            IpAddr::V6(addr) if !is_link_local(IpAddr::V6(*addr)) => 1,
-            IpAddr::V6(_) => 2,
-        });
+        if addresses.iter().any(|addr| !is_link_local(*addr)) {
+            addresses.retain(|addr| !is_link_local(*addr));
+        }
+        addresses.sort_by_key(IpAddr::is_ipv6);
         if addresses.is_empty() {
             return Err(NetError::Unaddressed { name: name.to_owned() });
         }

@@ -75,7 +75,7 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         self
     }
 
-    /// Adds all addresses of a network interface: IPv4, then IPv6, link-local ones last.
+    /// Adds the addresses of a network interface, as [`Interface::addresses`] lists them.
     pub fn interface(self, name: impl Into<String>) -> Self {
         NicBuilder { interface: Some(name.into()), ..self }
     }

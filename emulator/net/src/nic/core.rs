@@ -20,6 +20,8 @@ pub(super) struct Core<T> {
     pub(super) link: Box<dyn Link>,
     pub(super) notify: Notify,
     outbox: Outbox,
+    /// Something was received, and what it made the device want to send was not sent yet.
+    in_debt: bool,
     last_poll: Option<Time>,
     thread: ThreadState,
     kick: bool,
@@ -57,6 +59,7 @@ impl<T: TraceSink> Core<T> {
             link,
             notify: Notify::default(),
             outbox: Outbox::new(),
+            in_debt: false,
             last_poll: None,
             thread: ThreadState::Awake,
             kick: false,
@@ -64,20 +67,42 @@ impl<T: TraceSink> Core<T> {
         }
     }
 
-    /// Receives a bounded number of packets, runs timers that are due, and sends. True if anything arrived.
+    /// Receives, runs timers that are due, and sends, all in bounded amounts. True if anything arrived.
     pub(super) fn turn(&mut self, now: Time) -> bool {
+        let received = self.receive(now);
+        self.transmit(now);
+        received
+    }
+
+    /// Receives a bounded number of packets and runs timers that are due. [`transmit`](Self::transmit) must
+    /// follow, now or soon. True if anything arrived.
+    pub(super) fn receive(&mut self, now: Time) -> bool {
         let device = &mut self.device;
         let received = self.link.receive(now, &mut |meta, packet| device.handle_packet(now, meta, packet));
         if self.device.next_timeout().is_some_and(|due| due <= now) {
             self.device.handle_timeout(now);
         }
-        self.transmit(now);
+        self.in_debt |= received > 0;
         received > 0
     }
 
     /// Sends what the device wants to send, up to a bound.
     pub(super) fn transmit(&mut self, now: Time) {
+        self.in_debt = false;
         self.outbox.send(&mut self.device, self.link.as_mut(), now);
+    }
+
+    /// Sends what earlier calls have left to be sent.
+    pub(super) fn pay_debt(&mut self, now: Time) {
+        if self.in_debt {
+            self.transmit(now);
+        }
+    }
+
+    /// Whether sending can be left for later: while the application polls, it will be back in a moment, and the
+    /// thread is about to look.
+    pub(super) fn may_owe(&self) -> bool {
+        self.thread == ThreadState::Away
     }
 
     /// The application polls. Not if it waits for a notification at the same time: the poll before going to
@@ -122,9 +147,11 @@ impl<T: TraceSink> Core<T> {
     pub(super) fn progress(&mut self, now: Time) -> Next {
         self.thread = ThreadState::Awake;
         if self.stopping {
+            self.pay_debt(now);
             return Next::Stop;
         }
         if self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP) {
+            self.pay_debt(now);
             self.thread = ThreadState::Away;
             return Next::StayAway { until: now + STAY_AWAY };
         }

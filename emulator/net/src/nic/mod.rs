@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use ferroce_engine::{Arm, AsyncEvent, Counters, Cq, Device, NoTrace, Time, TraceSink, VerbsError, Wc};
+use ferroce_engine::{
+    Arm, AsyncEvent, Counters, Cq, Device, NoTrace, PostError, Qpn, RecvWr, SendWr, Time, TraceSink,
+    VerbsError, Wc,
+};
 use parking_lot::{Mutex, MutexGuard};
 
 use self::core::Core;
@@ -64,31 +67,61 @@ impl Nic {
 impl<T: TraceSink + Send + 'static> Nic<T> {
     /// Does something with the device, at the present moment, and sends what follows from it.
     ///
-    /// This is how verbs are called. Two are better called by the methods of the same name here, which also
-    /// keep the NIC's thread and wakers informed: [`req_notify_cq`](Self::req_notify_cq) and
-    /// [`destroy_cq`](Self::destroy_cq).
+    /// This is how verbs are called. Some are better called by the methods of the same name here:
+    /// [`req_notify_cq`](Self::req_notify_cq) and [`destroy_cq`](Self::destroy_cq) also keep the NIC's thread and
+    /// wakers informed, and [`poll_cq`](Self::poll_cq), [`post_send`](Self::post_send) and
+    /// [`post_recv`](Self::post_recv) are faster.
     pub fn with<R>(&self, act: impl FnOnce(&mut Device<T>, Time) -> R) -> R {
         self.shared.call(|core, now| {
+            // What is about to be done may be to destroy the queue pair that still has something to say.
+            core.pay_debt(now);
             let result = act(&mut core.device, now);
             core.transmit(now);
             result
         })
     }
 
+    /// Posts send requests and sends what can be sent (`ibv_post_send`).
+    ///
+    /// # Errors
+    /// When one of them is refused; those before it were posted.
+    pub fn post_send(&self, qp: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
+        self.shared.call(|core, now| {
+            let result = core.device.post_send(now, qp, wrs);
+            core.transmit(now);
+            result
+        })
+    }
+
+    /// Posts receive requests (`ibv_post_recv`).
+    ///
+    /// # Errors
+    /// When one of them is refused; those before it were posted.
+    pub fn post_recv(&self, qp: Qpn, wrs: &[RecvWr<'_>]) -> Result<(), PostError> {
+        self.shared.call(|core, now| core.device.post_recv(now, qp, wrs))
+    }
+
     /// Moves completions to `out`, as many as there are and fit, and says how many. If there are none, does some
     /// of the network's work and looks again. Never waits.
+    ///
+    /// When that brings a completion, what the device now wants to send, an acknowledgement mostly, is left for
+    /// the next call: most applications have an answer to send, and one system call takes both. If no call
+    /// follows, the NIC's thread sends it, 2 ms later at most.
     ///
     /// # Errors
     /// When there is no such queue.
     pub fn poll_cq(&self, cq: Cq, out: &mut [Wc]) -> Result<usize, VerbsError> {
         self.shared.call(|core, now| {
             core.note_poll(now);
-            let found = core.device.poll_cq(cq, out)?;
-            if found > 0 || out.is_empty() {
-                return Ok(found);
+            let mut found = core.device.poll_cq(cq, out)?;
+            if found == 0 && !out.is_empty() {
+                core.receive(now);
+                found = core.device.poll_cq(cq, out)?;
+                if found == 0 || !core.may_owe() {
+                    core.transmit(now);
+                }
             }
-            core.turn(now);
-            core.device.poll_cq(cq, out)
+            Ok(found)
         })
     }
 

@@ -1,7 +1,5 @@
 //! Two NICs, connected.
 
-#![allow(dead_code)]
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,10 +8,10 @@ use ferroce_engine::*;
 use ferroce_net::{NetError, Nic, NicBuilder};
 
 /// How long anything may take before a test gives up; far more than it needs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An address of this process's own, so that tests can run at the same time.
-pub fn fresh_address() -> IpAddr {
+pub(crate) fn fresh_address() -> IpAddr {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
@@ -22,7 +20,7 @@ pub fn fresh_address() -> IpAddr {
 }
 
 /// A NIC at an address of its own.
-pub fn open(describe: impl Fn(NicBuilder) -> NicBuilder) -> Nic {
+pub(crate) fn open(describe: impl Fn(NicBuilder) -> NicBuilder) -> Nic {
     loop {
         match describe(Nic::builder().address(fresh_address())).open() {
             Err(NetError::PortInUse { .. }) => continue,
@@ -32,38 +30,39 @@ pub fn open(describe: impl Fn(NicBuilder) -> NicBuilder) -> Nic {
 }
 
 /// A queue pair of a NIC with a buffer of its own.
-pub struct End<T: TraceSink = NoTrace> {
-    pub nic: Nic<T>,
-    pub addr: IpAddr,
-    pub cq: Cq,
-    pub qp: Qpn,
-    pub buffer: Buffer,
-    pub mr: Mr,
+pub(crate) struct End<T: TraceSink = NoTrace> {
+    pub(crate) nic: Nic<T>,
+    pub(crate) addr: IpAddr,
+    pub(crate) pd: Pd,
+    pub(crate) cq: Cq,
+    pub(crate) qp: Qpn,
+    pub(crate) buffer: Buffer,
+    pub(crate) mr: Mr,
 }
 
-pub const EVERYTHING: Access =
+pub(crate) const EVERYTHING: Access =
     Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
 
 impl<T: TraceSink + Send + 'static> End<T> {
-    pub fn new(nic: Nic<T>, buffer_len: usize) -> End<T> {
+    pub(crate) fn new(nic: Nic<T>, buffer_len: usize) -> End<T> {
         let buffer = Buffer::new(buffer_len);
-        let (addr, cq, qp, mr) = nic
+        let (addr, pd, cq, qp, mr) = nic
             .with(|dev, now| {
                 let pd = dev.alloc_pd()?;
                 let mr = dev.reg_mr(pd, MrInit::new(&buffer, EVERYTHING))?;
-                let cq = dev.create_cq(256)?;
+                let cq = dev.create_cq(1024)?;
                 let cap = QpCap { max_send_wr: 128, max_recv_wr: 128, ..QpCap::default() };
                 let init =
                     QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
                 let qp = dev.create_qp(&init)?;
                 dev.modify_qp(now, qp, &QpAttr::init(EVERYTHING))?;
-                Ok::<_, VerbsError>((dev.config().gids[0], cq, qp, mr))
+                Ok::<_, VerbsError>((dev.config().gids[0], pd, cq, qp, mr))
             })
             .unwrap();
-        End { nic, addr, cq, qp, buffer, mr }
+        End { nic, addr, pd, cq, qp, buffer, mr }
     }
 
-    pub fn connect(&self, addr: IpAddr, qp: Qpn) {
+    pub(crate) fn connect(&self, addr: IpAddr, qp: Qpn) {
         self.nic
             .with(|dev, now| {
                 let mtu = dev.config().mtu;
@@ -74,21 +73,21 @@ impl<T: TraceSink + Send + 'static> End<T> {
             .unwrap();
     }
 
-    pub fn sge(&self, offset: u64, len: u32) -> Sge {
+    pub(crate) fn sge(&self, offset: u64, len: u32) -> Sge {
         Sge { addr: self.buffer.addr() + offset, len, lkey: self.mr.lkey }
     }
 
-    pub fn post_send(&self, wr_id: u64, op: SendOp, sge: Sge) {
+    pub(crate) fn post_send(&self, wr_id: u64, op: SendOp, sge: Sge) {
         let wr = SendWr { wr_id, op, payload: Payload::Sges(&[sge]), flags: SendFlags::SIGNALED };
-        self.nic.with(|dev, now| dev.post_send(now, self.qp, &[wr])).unwrap();
+        self.nic.post_send(self.qp, &[wr]).unwrap();
     }
 
-    pub fn post_recv(&self, wr_id: u64, sge: Sge) {
-        self.nic.with(|dev, now| dev.post_recv(now, self.qp, &[RecvWr { wr_id, sges: &[sge] }])).unwrap();
+    pub(crate) fn post_recv(&self, wr_id: u64, sge: Sge) {
+        self.nic.post_recv(self.qp, &[RecvWr { wr_id, sges: &[sge] }]).unwrap();
     }
 
     /// The next completion, polled for.
-    pub fn poll_one(&self) -> Wc {
+    pub(crate) fn poll_one(&self) -> Wc {
         let (mut wc, start) = ([Wc::default()], std::time::Instant::now());
         while self.nic.poll_cq(self.cq, &mut wc).unwrap() == 0 {
             assert!(start.elapsed() < PATIENCE, "no completion: {:?}", self.nic.counters());
@@ -97,20 +96,30 @@ impl<T: TraceSink + Send + 'static> End<T> {
     }
 
     /// The next completion, slept for.
-    pub fn wait_one(&self) -> Wc {
+    pub(crate) fn wait_one(&self) -> Wc {
         let mut wc = [Wc::default()];
         let count = self.nic.wait_cq(self.cq, &mut wc, Some(PATIENCE)).unwrap();
         assert_eq!(count, 1, "no completion: {:?}", self.nic.counters());
         wc[0]
     }
 
-    pub fn remote(&self, offset: u64) -> Remote {
+    /// Registers a second buffer with these bytes.
+    pub(crate) fn source(&self, bytes: &[u8]) -> (Buffer, Sge) {
+        let buffer = Buffer::new(bytes.len());
+        buffer.write(0, bytes);
+        let init = MrInit::new(&buffer, Access::empty());
+        let mr = self.nic.with(|dev, _| dev.reg_mr(self.pd, init)).unwrap();
+        let sge = Sge { addr: buffer.addr(), len: bytes.len() as u32, lkey: mr.lkey };
+        (buffer, sge)
+    }
+
+    pub(crate) fn remote(&self, offset: u64) -> Remote {
         Remote { addr: self.buffer.addr() + offset, rkey: self.mr.rkey }
     }
 }
 
 /// Two connected queue pairs with buffers of `len` bytes.
-pub fn pair<A, B>(a: Nic<A>, b: Nic<B>, len: usize) -> (End<A>, End<B>)
+pub(crate) fn pair<A, B>(a: Nic<A>, b: Nic<B>, len: usize) -> (End<A>, End<B>)
 where
     A: TraceSink + Send + 'static,
     B: TraceSink + Send + 'static,
