@@ -1,14 +1,17 @@
 //! A verbs peer: something with an RDMA device that does what it is told.
 //!
 //! A test speaks one vocabulary, [`Request`] and [`Reply`], to every kind of peer. Kernel soft-RoCE in a guest is
-//! one ([`RemotePeer`]); anything that implements [`Peer`] can take either side of a scenario.
+//! one ([`RemotePeer`]), a Ferroce NIC in this process another ([`FerrocePeer`]); anything that implements [`Peer`]
+//! can take either side of a scenario.
 
+mod ferroce;
 mod remote;
 mod request;
 mod verbs;
 
 use std::fmt;
 
+pub use ferroce::FerrocePeer;
 pub use remote::RemotePeer;
 pub use request::{Reply, Request};
 pub use verbs::{

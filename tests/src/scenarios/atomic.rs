@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::expect::always;
+use super::expect::{ACCESS_ERR, REQ_ERR, RXE, When, always};
 use super::stage::BAD_KEY;
 use super::{Case, Scenario, Setup, Stage};
 use crate::peer::{Access, Mr, Opcode, SendWr};
@@ -24,8 +24,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "rc_atomic_unaligned",
         about: "FETCH_ADD at an address that is no multiple of 8, refused at the post or by the responder",
         play: unaligned,
-        cases: &[always("2 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR")
-            .notes(&["ibv_post_send: errno 22"])],
+        cases: &[
+            always("2 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR")
+                .notes(&["ibv_post_send: errno 22"])
+                .told(REQ_ERR)
+                .when(When::Requester(RXE), "its ibv_post_send looks at the address"),
+            always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR").told(REQ_ERR),
+        ],
     },
     Scenario {
         name: "rc_atomic_no_mr_access",
@@ -59,8 +64,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const ACCESS: &[Case] = &[always("1 REM_ACCESS_ERR | 900 flush", "| 900 flush", "ERR/ERR")];
-const INVALID: &[Case] = &[always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR")];
+const ACCESS: &[Case] = &[always("1 REM_ACCESS_ERR | 900 flush", "| 900 flush", "ERR/ERR").told(ACCESS_ERR)];
+const INVALID: &[Case] = &[always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR").told(REQ_ERR)];
 
 /// What stands at the start of the responder's memory.
 const FIRST: u64 = 0x0102_0304_0506_0708;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use super::setup::Transitions;
 use crate::peer::{
-    Access, Bytes, Caps, Completion, Mr, Peer, PeerError, QpAttr, QpState, QpType, RecvWr, Reply, Request,
-    SendWr, Sge,
+    Access, Bytes, Caps, Completion, Kind, Mr, Peer, PeerError, QpAttr, QpState, QpType, RecvWr, Reply,
+    Request, SendWr, Sge,
 };
 
 /// Longest wait for a completion that should come.
@@ -57,6 +57,10 @@ impl<'a> End<'a> {
             posted: BTreeMap::new(),
             seen_events: Vec::new(),
         }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.peer.kind()
     }
 
     pub(super) fn open(&mut self, gid_index: u8) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::expect::{When, always};
+use super::expect::{ACCESS_ERR, RXE, When, always};
 use super::stage::{BAD_KEY, pattern, pause, send, write};
 use super::{Scenario, Setup, Stage};
 use crate::peer::{Kind, Mr, Opcode, SendFlags, SendWr};
@@ -16,20 +16,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             "0-1 SEND, 50 REM_ACCESS_ERR, 10-11 SEND, 51 RDMA_WRITE | 100-101 flush",
             "| 100-101 RECV 32, 200-201 RECV 33",
             "ERR+RTS/ERR+RTS",
-        )],
+        )
+        .told(ACCESS_ERR)],
     },
     Scenario {
         name: "rc_cq_overflow",
         about: "six SENDs to a receive completion queue of three",
         play: receive_overflow,
         cases: &[always("1-3 SEND, 4 RETRY_EXC_ERR, 5-6 flush", "| 101-103 RECV 32", "ERR/ERR")
-            .events("", "CQ_ERR*")],
+            .events("", "CQ_ERR*")
+            .told("QP_FATAL")],
     },
     Scenario {
         name: "rc_send_cq_overflow",
         about: "eight WRITEs with a completion queue of three, and one more when it is empty again",
         play: send_overflow,
-        cases: &[always("1-3 RDMA_WRITE, 20 RDMA_WRITE", "", "RTS/RTS").events("CQ_ERR*", "")],
+        cases: &[
+            always("1-3 RDMA_WRITE, 20 RDMA_WRITE", "", "RTS/RTS")
+                .events("CQ_ERR*", "")
+                .when(When::Requester(RXE), "soft-RoCE loses completions and goes on"),
+            always("1-3 RDMA_WRITE, 20 flush", "", "ERR/RTS").events("CQ_ERR* QP_FATAL", ""),
+        ],
     },
     Scenario {
         name: "rc_solicited",
@@ -37,6 +44,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: solicited,
         cases: &[
             always(SOLICITED_SENDS, SOLICITED_RECEIVES, "ERR/ERR")
+                .told(ACCESS_ERR)
                 .notes(&[
                     "SEND: false",
                     "solicited SEND: true",
@@ -49,7 +57,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                     When::Responder(&[Kind::Rxe612]),
                     "Linux 6.12 does not count a failed completion as solicited",
                 ),
-            always(SOLICITED_SENDS, SOLICITED_RECEIVES, "ERR/ERR").notes(&[
+            always(SOLICITED_SENDS, SOLICITED_RECEIVES, "ERR/ERR").told(ACCESS_ERR).notes(&[
                 "SEND: false",
                 "solicited SEND: true",
                 "armed for any: true",

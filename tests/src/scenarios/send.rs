@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::expect::always;
+use super::expect::{RXE, When, always};
 use super::stage::{BAD_KEY, pattern, pause, send};
-use super::{Scenario, Setup, Stage};
+use super::{Case, Scenario, Setup, Stage};
 use crate::peer::{Access, Opcode, SendFlags, SendWr, Sge};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -30,37 +30,37 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "rc_send_too_long_1",
         about: "128 bytes into a receive of 64",
         play: |stage| too_long(stage, 128, 64),
-        cases: &[always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR")],
+        cases: TOO_LONG,
     },
     Scenario {
         name: "rc_send_too_long_n",
         about: "3000 bytes into a receive of 1500: the second of three packets does not fit",
         play: |stage| too_long(stage, 3000, 1500),
-        cases: &[always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR")],
+        cases: TOO_LONG,
     },
     Scenario {
         name: "rc_send_too_long_last",
         about: "2049 bytes into a receive of 2048: the last packet's one byte does not fit",
         play: |stage| too_long(stage, 2049, 2048),
-        cases: &[always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR")],
+        cases: TOO_LONG,
     },
     Scenario {
         name: "rc_recv_bad_lkey",
         about: "SEND into a receive with a key that no region has",
         play: |stage| bad_receive(stage, |buf, _| Sge { lkey: BAD_KEY, ..buf }),
-        cases: &[always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR")],
+        cases: BAD_RECEIVE,
     },
     Scenario {
         name: "rc_recv_no_local_write",
         about: "SEND into a region that only the peer may read",
         play: |stage| bad_receive(stage, |_, read_only| read_only),
-        cases: &[always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR")],
+        cases: BAD_RECEIVE,
     },
     Scenario {
         name: "rc_recv_out_of_range",
         about: "SEND into a receive that ends beyond its region",
         play: |stage| bad_receive(stage, |buf, _| Sge { addr: buf.addr + 8192 - 16, ..buf }),
-        cases: &[always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR")],
+        cases: BAD_RECEIVE,
     },
     Scenario {
         name: "rc_rnr_exhausted",
@@ -103,23 +103,43 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "rc_send_inv_bad_key",
-        about: "SEND that invalidates a key that no region has, then a SEND: the first one is acknowledged",
+        about: "SEND that invalidates a key that no region has, then a SEND",
         play: |stage| invalidate(stage, 64, |_| BAD_KEY, true),
-        cases: &[always("1 SEND, 2 RETRY_EXC_ERR", "| 101 REM_INV_REQ_ERR, 102-103 flush", "ERR/ERR")],
+        cases: NOT_INVALIDATED,
     },
     Scenario {
         name: "rc_send_inv_bad_key_multi",
         about: "the same in three packets, nothing after it",
         play: |stage| invalidate(stage, 2500, |_| BAD_KEY, false),
-        cases: &[always("1 SEND", "| 101 REM_INV_REQ_ERR, 102 flush", "RTS/ERR")],
+        cases: &[
+            always("1 SEND", "| 101 REM_INV_REQ_ERR, 102 flush", "RTS/ERR")
+                .when(When::Responder(RXE), FIRST_ACKNOWLEDGED),
+            always("1 RETRY_EXC_ERR", "| 101 REM_INV_REQ_ERR, 102 flush", "ERR/ERR"),
+        ],
     },
     Scenario {
         name: "rc_send_inv_user_mr",
         about: "SEND that invalidates an ordinary region, which cannot be invalidated, then a SEND",
         play: |stage| invalidate(stage, 64, |stage| stage.resp.buf.rkey, true),
-        cases: &[always("1 SEND, 2 RETRY_EXC_ERR", "| 101 REM_INV_REQ_ERR, 102-103 flush", "ERR/ERR")],
+        cases: NOT_INVALIDATED,
     },
 ];
+
+const TOO_LONG: &[Case] = &[
+    always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR").when(When::Responder(RXE), OP_ERR),
+    always("1 REM_INV_REQ_ERR", "| 101 LOC_LEN_ERR, 102 flush", "ERR/ERR"),
+];
+const BAD_RECEIVE: &[Case] = &[
+    always("1 REM_OP_ERR", "| 101 LOC_QP_OP_ERR, 102 flush", "ERR/ERR").when(When::Responder(RXE), OP_ERR),
+    always("1 REM_OP_ERR", "| 101 LOC_PROT_ERR, 102 flush", "ERR/ERR"),
+];
+const NOT_INVALIDATED: &[Case] = &[
+    always("1 SEND, 2 RETRY_EXC_ERR", "| 101 REM_INV_REQ_ERR, 102-103 flush", "ERR/ERR")
+        .when(When::Responder(RXE), FIRST_ACKNOWLEDGED),
+    always("1 RETRY_EXC_ERR, 2 flush", "| 101 REM_INV_REQ_ERR, 102-103 flush", "ERR/ERR"),
+];
+const OP_ERR: &str = "soft-RoCE has one status, and one NAK, for all that is wrong with a receive";
+const FIRST_ACKNOWLEDGED: &str = "soft-RoCE acknowledges the SEND and then finds that it cannot invalidate";
 
 fn ok(stage: &mut Stage<'_>) -> Result<()> {
     stage.connect(&Setup::default())?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::expect::always;
+use super::expect::{ACCESS_ERR, always};
 use super::stage::{BAD_KEY, pattern, pause, read, send, write};
 use super::{Scenario, Setup, Stage};
 use crate::peer::{Mr, PeerError, QpAttr, QpState};
@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             stage.resp.lands(0, &pattern(64));
             stage.req.post(send(1, stage.req.buf.sge(0, 64)))
         },
-        cases: &[always("1 SEND", "| 101 RECV 64", "RTS/RTR")],
+        cases: &[always("1 SEND", "| 101 RECV 64", "RTS/RTR").told("COMM_EST")],
     },
     Scenario {
         name: "rc_flush",
@@ -27,13 +27,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             "1 SEND, 2 REM_ACCESS_ERR, 3-6 flush | 201-204 flush",
             "305 flush | 301 RECV 64, 302-304 flush",
             "ERR/ERR",
-        )],
+        )
+        .told(ACCESS_ERR)],
     },
     Scenario {
         name: "rc_flush_unsignaled_error",
         about: "WRITE and a WRITE with a bad key, both unsignaled, and one behind: the failing one completes",
         play: flush_unsignaled,
-        cases: &[always("2 REM_ACCESS_ERR, 3 flush | 900 flush", "| 900 flush", "ERR/ERR")],
+        cases: &[always("2 REM_ACCESS_ERR, 3 flush | 900 flush", "| 900 flush", "ERR/ERR").told(ACCESS_ERR)],
     },
     Scenario {
         name: "rc_recv_posted_in_err",

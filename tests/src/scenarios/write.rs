@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::expect::always;
+use super::expect::{ACCESS_ERR, REQ_ERR, RXE, When, always};
 use super::stage::{BAD_KEY, pattern, pause, write};
 use super::{Scenario, Setup, Stage};
 use crate::peer::{Access, Mr, Opcode, SendFlags, SendWr};
@@ -35,7 +35,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "rc_write_imm_bad_rkey",
         about: "WRITE with immediate data and a bad key: the receive at hand completes too",
         play: imm_bad_rkey,
-        cases: &[always("1 REM_ACCESS_ERR", "| 101 REM_ACCESS_ERR, 102 flush", "ERR/ERR")],
+        cases: &[
+            always("1 REM_ACCESS_ERR", "| 101 REM_ACCESS_ERR, 102 flush", "ERR/ERR")
+                .when(When::Responder(RXE), "soft-RoCE takes the requester's status"),
+            always("1 REM_ACCESS_ERR", "| 101 LOC_ACCESS_ERR, 102 flush", "ERR/ERR"),
+        ],
     },
     Scenario {
         name: "rc_write_zero_bad_rkey",
@@ -98,23 +102,24 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "rc_write_other_pd",
         about: "WRITE to a region of another protection domain",
         play: other_pd,
-        cases: &[always("1 REM_ACCESS_ERR", "", "ERR/ERR")],
+        cases: &[always("1 REM_ACCESS_ERR", "", "ERR/ERR").told(ACCESS_ERR)],
     },
     Scenario {
         name: "rc_write_no_qp_access",
         about: "WRITE through a queue pair without that right",
         play: |stage| no_qp_access(stage, |buf| buf),
-        cases: &[always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR")],
+        cases: &[always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR").told(REQ_ERR)],
     },
     Scenario {
         name: "rc_write_no_qp_access_bad_rkey",
         about: "the same with a bad key: the queue pair's right is looked at first",
         play: |stage| no_qp_access(stage, |buf| Mr { rkey: BAD_KEY, ..buf }),
-        cases: &[always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR")],
+        cases: &[always("1 REM_INV_REQ_ERR | 900 flush", "| 900 flush", "ERR/ERR").told(REQ_ERR)],
     },
 ];
 
-const REFUSED: &[super::Case] = &[always("1 REM_ACCESS_ERR | 900 flush", "| 900 flush", "ERR/ERR")];
+const REFUSED: &[super::Case] =
+    &[always("1 REM_ACCESS_ERR | 900 flush", "| 900 flush", "ERR/ERR").told(ACCESS_ERR)];
 
 fn ok(stage: &mut Stage<'_>) -> Result<()> {
     stage.connect(&Setup::default())?;
