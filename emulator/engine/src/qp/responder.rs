@@ -226,13 +226,17 @@ impl Responder {
         if takes_receive(op) && self.rq.is_empty() {
             return Err(Refusal::not_ready(attr.min_rnr_timer.unwrap_or_default()));
         }
-        if is_kept(op) {
-            let waiting = self.resources.iter().filter(|resource| resource.is_pending()).count();
-            if self.slots == 0 || waiting >= self.slots {
-                return Err(Refusal::invalid());
-            }
+        if is_kept(op) && !self.has_slot() {
+            return Err(Refusal::invalid());
         }
         Ok(())
+    }
+
+    /// Whether one more READ or atomic can be kept. A requester that respects our depth needs the oldest no
+    /// more when it sends one that takes its place, so what is in the way is one that was never answered.
+    fn has_slot(&self) -> bool {
+        let full = self.resources.len() >= self.slots;
+        !full || self.resources.front().is_some_and(Resource::was_answered)
     }
 
     fn check_length<T>(&self, conn: &Conn, packet: &Packet<'_>, ctx: &Ctx<'_, T>) -> Result<(), Refusal> {
@@ -432,13 +436,11 @@ impl Responder {
         Ok(())
     }
 
-    /// Remembers a READ or atomic, whose PSNs it uses up. The oldest that is answered makes room.
+    /// Remembers a READ or atomic, whose PSNs it uses up. The oldest makes room, even if it is just being
+    /// repeated: age alone says which of them the requester can still ask for.
     fn keep(&mut self, conn: &Conn, psn: Psn, kind: ResourceKind) {
         if self.resources.len() >= self.slots {
-            let oldest = self.resources.iter().position(|resource| !resource.is_pending());
-            if let Some(oldest) = oldest {
-                self.resources.remove(oldest);
-            }
+            self.resources.pop_front();
         }
         let resource = Resource::new(kind, psn, conn.mtu);
         self.expected = psn + resource.psns;

@@ -20,6 +20,8 @@ pub(crate) struct Resource {
     start: u32,
     next: u32,
     end: u32,
+    /// Everything of it was sent once.
+    answered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +39,22 @@ impl Resource {
             ResourceKind::Read(reth) => mtu.packets_for(u64::from(reth.len)),
             ResourceKind::Atomic { .. } => 1,
         };
-        Resource { kind, first, psns, start: 0, next: 0, end: psns }
+        Resource { kind, first, psns, start: 0, next: 0, end: psns, answered: false }
     }
 
     /// It has packets to send.
     pub(crate) fn is_pending(&self) -> bool {
         self.next < self.end
+    }
+
+    /// It was answered, though it may have packets to send once more.
+    pub(super) fn was_answered(&self) -> bool {
+        self.answered
+    }
+
+    fn advance(&mut self) {
+        self.next += 1;
+        self.answered |= self.next == self.end;
     }
 
     /// A READ came again, whole or from one of its later packets on. False when this is not that READ.
@@ -159,7 +171,7 @@ impl Responder {
         let (aeth, atomic_ack) = (Some(self.ack_aeth(ctx)), Some(AtomicAckEth { original }));
         let step = send(Headers { aeth, atomic_ack, ..headers }, 0, conn, limits, train, ctx, |_, _| true);
         if step == Step::Sent {
-            self.resources[index].next = 1;
+            self.resources[index].advance();
         }
         step
     }
@@ -196,7 +208,7 @@ impl Responder {
             span.map(|span| span.copy_to(out)).is_ok()
         });
         match step {
-            Step::Sent => self.resources[index].next += 1,
+            Step::Sent => self.resources[index].advance(),
             Step::Failed(_) => {
                 self.silence();
                 ctx.counters.fatal_nak_sent += 1;

@@ -90,6 +90,24 @@ fn an_acknowledgement_behind_a_lost_response_implies_the_loss() {
 }
 
 #[test]
+fn repeating_an_old_read_costs_no_newer_one_its_place() {
+    let two = Setup { rtr: |rtr| rtr.max_dest_rd_atomic = Some(2), ..Setup::default() };
+    let mut pair = Pair::new(Setup { rts: |rts| rts.max_rd_atomic = Some(2), ..two });
+    read(&mut pair, 1, 64);
+    pair.settle();
+    drop_one(&mut pair, 1, 1);
+    read(&mut pair, 2, 64);
+    pair.settle();
+    pair.again(0);
+    assert_eq!(pair.ends[1].device.counters().duplicate_request, 1);
+    read(&mut pair, 3, 64);
+    pair.settle();
+    let ok: Vec<_> = (1..=3).map(|id| (id, WcStatus::Success)).collect();
+    assert_eq!(pair.ends[0].statuses(), ok, "the second is asked for again, and its answer is still there");
+    assert_eq!(pair.ends[0].device.counters().local_ack_timeout_err, 0);
+}
+
+#[test]
 fn retries_are_counted_and_then_it_is_over() {
     let mut pair = Pair::new(Setup { rts: |rts| rts.retry_cnt = Some(2), ..Setup::default() });
     pair.fate = Box::new(|from, _, _| if from == 0 { Fate::Drop } else { Fate::Deliver });

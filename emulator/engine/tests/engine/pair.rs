@@ -185,6 +185,18 @@ impl Pair {
         }
     }
 
+    /// Hands packet `number` of the log, the first of its train, to its receiver once more, as a network does
+    /// that kept a copy.
+    pub(crate) fn again(&mut self, number: usize) {
+        let (from, packet) = &self.log[number];
+        let [src, dst] = [&self.ends[*from], &self.ends[1 - from]];
+        let label = ferroce_wire::flow::flow_label_for_qps(src.qp, dst.qp);
+        let src_port = ferroce_wire::flow::port_from_flow_label(label);
+        let ident = Ident::Known { ident: 0, flags_fragment: DONT_FRAGMENT };
+        let meta = RxMeta { src: src.addr, dst: dst.addr, src_port, traffic_class: 0, ident };
+        self.ends[1 - from].device.handle_packet(self.now, &meta, packet);
+    }
+
     /// Lets time run until all deadlines before `now + micros` have been dealt with.
     pub(crate) fn run_for(&mut self, micros: u64) {
         let end = self.now + std::time::Duration::from_micros(micros);
