@@ -3,8 +3,10 @@
 //! * [`vm`] boots Debian kernels under QEMU and runs programs in them: real soft-RoCE (rxe) peers on any machine.
 //! * [`peer`] is the vocabulary between a test and anything that has verbs.
 //! * [`scenarios`] are played by two peers; what should come of them stands beside them.
+//! * [`bench`] measures Ferroce beside what it stands on.
 //! * [`tally`] counts and prints results the way `tests/run` sums them up.
 
+pub mod bench;
 pub mod peer;
 pub mod scenarios;
 pub mod tally;

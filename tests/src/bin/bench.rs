@@ -1,0 +1,55 @@
+//! The benchmarks. `tests/bench` runs this.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use ferroce_tests::bench::{self, Report};
+
+/// Measures Ferroce beside references, in one run.
+///
+/// Absolute figures depend on the machine and on what else it does; the ratios are what to look at. Each figure
+/// is the median of several rounds, in which Ferroce and its reference take turns.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Args {
+    /// What to measure; everything if nothing is said.
+    groups: Vec<Group>,
+
+    /// Rounds per figure.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Write the figures to this file as well.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Headers and checksums, per packet.
+    Wire,
+    /// Two engines back to back, without a network.
+    Engine,
+    /// Two NICs on loop-back sockets, beside plain UDP and TCP.
+    Loopback,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let groups = if args.groups.is_empty() { Group::value_variants() } else { &args.groups[..] };
+    let mut report = Report::new(args.rounds);
+    for group in groups {
+        match group {
+            Group::Wire => bench::wire::run(&mut report),
+            Group::Engine => bench::engine::run(&mut report),
+            Group::Loopback => bench::loopback::run(&mut report)?,
+        }
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
