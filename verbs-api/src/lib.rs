@@ -1,1 +1,79 @@
-//! Placeholder.
+//! RDMA verbs for Rust programs.
+//!
+//! A queue pair sends messages, and reads and writes the memory of its peer, without the peer's program doing
+//! anything. The NIC underneath is Ferroce, which is a program itself: it runs on any address of this machine
+//! without hardware, kernel modules or privileges, and speaks RoCEv2 with other NICs, real ones included.
+//!
+//! A test needs no network at all:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let (a, b) = ferroce::pair()?;
+//! b.qp.receive(1, &[b.memory.sge()])?;
+//!
+//! a.memory.write(0, b"hello");
+//! a.qp.post().send(2, &[a.memory.slice(0..5)]).submit()?;
+//!
+//! let wc = b.cq.wait(Duration::from_secs(5))?.ok()?;
+//! assert_eq!((wc.wr_id, wc.byte_len), (1, 5));
+//! assert_eq!(b.memory.to_vec(0..5), b"hello");
+//! # use ferroce::WcExt;
+//! # Ok::<_, ferroce::Error>(())
+//! ```
+//!
+//! # The parts
+//!
+//! | here | in libibverbs | what it is |
+//! | --- | --- | --- |
+//! | [`Context`] | `ibv_context` | an open NIC |
+//! | [`ProtectionDomain`] | `ibv_pd` | what memory and queue pairs belong to |
+//! | [`MemoryRegion`] | `ibv_mr` | memory that the NIC may touch |
+//! | [`CompletionQueue`] | `ibv_cq`, `ibv_comp_channel` | where work requests come back; polled, waited for or awaited |
+//! | [`QueuePair`] | `ibv_qp` | one end of a connection |
+//! | [`Endpoint`], [`RemoteMemory`] | | what a peer must be told, as text |
+//!
+//! # Nothing dangles
+//!
+//! Every handle keeps alive what it was made from, and destroys its own object when the last handle is dropped,
+//! so that no order of dropping is wrong. Memory is deregistered before it is freed; a work request that names
+//! memory which is gone completes with [`WcStatus::LocProtErr`], and a peer that does is refused. Dropping a
+//! queue pair forgets what was posted to it.
+//!
+//! # Threads
+//!
+//! All handles can be shared between threads and used at the same time. A thread that polls does the NIC's work
+//! itself; see [`Nic`].
+
+#![forbid(unsafe_code)]
+
+mod completion;
+mod context;
+mod endpoint;
+mod error;
+mod events;
+mod memory;
+mod pair;
+mod post;
+mod queue_pair;
+mod wait;
+
+pub use completion::{CompletionQueue, Completions};
+pub use context::Context;
+pub use endpoint::{Endpoint, ParseError};
+pub use error::{CompletionError, Error, WcExt};
+pub use events::AsyncEvents;
+pub use memory::{MemoryRegion, ProtectionDomain, RemoteMemory};
+pub use pair::{Peer, pair, pair_of};
+pub use post::SendBatch;
+pub use queue_pair::{ConnectOptions, QueuePair, QueuePairBuilder};
+
+pub use ferroce_engine::{
+    Access, AsyncEvent, Buffer, Counters, ImmDt, Limits, PathMtu, Payload, Personality, PostError, Psn,
+    QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr, Remote, RnrTimer, SendFlags, SendOp,
+    SendWr, Sge, Snapshot, VerbsError, Wc, WcOpcode, WcStatus,
+};
+pub use ferroce_net::{
+    FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo, NetError, Nic,
+    NicBuilder, PortInfo,
+};

@@ -1,0 +1,149 @@
+//! Batches of send requests.
+
+use ferroce_engine::{ImmDt, Payload, Remote, SendFlags, SendOp, SendWr, Sge};
+
+use crate::error::Error;
+use crate::queue_pair::QueuePair;
+
+/// Send requests that are posted together; from [`QueuePair::post`].
+///
+/// Requests are signaled unless told otherwise, and each has a number of the program's choice that comes back in
+/// its completion. [`unsignaled`](Self::unsignaled), [`fence`](Self::fence) and [`solicited`](Self::solicited)
+/// are about the request before them. Nothing is posted before [`submit`](Self::submit).
+///
+/// ```
+/// # use std::time::Duration;
+/// # let (a, b) = ferroce::pair()?;
+/// b.qp.receive(0, &[b.memory.slice(..16)])?;
+/// a.qp.post()
+///     .write(1, &[a.memory.slice(..4096)], b.memory.remote().at(4096)).unsignaled()
+///     .send_inline(2, b"it is there").solicited()
+///     .submit()?;
+/// let wc = a.cq.wait(Duration::from_secs(5))?;
+/// assert_eq!(wc.wr_id, 2, "the WRITE gives no completion unless it fails");
+/// # Ok::<_, ferroce::Error>(())
+/// ```
+///
+/// A loop can add as many requests as the send queue has room for; see also [`QueuePair::post_send`], which
+/// takes requests that are there already.
+#[must_use = "requests are posted by `submit`"]
+pub struct SendBatch<'a> {
+    qp: &'a QueuePair,
+    wrs: Vec<SendWr<'a>>,
+}
+
+impl<'a> SendBatch<'a> {
+    pub(crate) fn new(qp: &'a QueuePair) -> SendBatch<'a> {
+        SendBatch { qp, wrs: Vec::new() }
+    }
+
+    /// Delivers data into the peer's next receive.
+    pub fn send(self, wr_id: u64, data: &'a [Sge]) -> Self {
+        self.with(wr_id, SendOp::Send, Payload::Sges(data))
+    }
+
+    /// The same with data that is copied now and needs no registration.
+    pub fn send_inline(self, wr_id: u64, data: &'a [u8]) -> Self {
+        self.with(wr_id, SendOp::Send, Payload::Inline(data))
+    }
+
+    /// Delivers data into the peer's next receive, and four bytes into its completion.
+    pub fn send_imm(self, wr_id: u64, data: &'a [Sge], imm: ImmDt) -> Self {
+        self.with(wr_id, SendOp::SendImm(imm), Payload::Sges(data))
+    }
+
+    /// Delivers data into the peer's next receive, and takes this key of the peer's out of use. A memory region
+    /// cannot be taken from its owner in this way: the peer refuses, and the connection ends.
+    pub fn send_with_invalidate(self, wr_id: u64, data: &'a [Sge], rkey: u32) -> Self {
+        self.with(wr_id, SendOp::SendInv(rkey), Payload::Sges(data))
+    }
+
+    /// Writes into the peer's memory.
+    pub fn write(self, wr_id: u64, data: &'a [Sge], to: impl Into<Remote>) -> Self {
+        self.with(wr_id, SendOp::Write(to.into()), Payload::Sges(data))
+    }
+
+    /// The same with data that is copied now and needs no registration.
+    pub fn write_inline(self, wr_id: u64, data: &'a [u8], to: impl Into<Remote>) -> Self {
+        self.with(wr_id, SendOp::Write(to.into()), Payload::Inline(data))
+    }
+
+    /// Writes into the peer's memory, and tells the peer by using up a receive, with four bytes in its completion.
+    pub fn write_imm(self, wr_id: u64, data: &'a [Sge], to: impl Into<Remote>, imm: ImmDt) -> Self {
+        self.with(wr_id, SendOp::WriteImm(to.into(), imm), Payload::Sges(data))
+    }
+
+    /// Reads from the peer's memory.
+    pub fn read(self, wr_id: u64, into: &'a [Sge], from: impl Into<Remote>) -> Self {
+        self.with(wr_id, SendOp::Read(from.into()), Payload::Sges(into))
+    }
+
+    /// If the 8-byte word at the peer's `word` equals `compare`, replaces it by `swap`. The old value goes
+    /// `into` 8 bytes here, in host byte order.
+    pub fn compare_swap(
+        self,
+        wr_id: u64,
+        into: &'a [Sge],
+        word: impl Into<Remote>,
+        compare: u64,
+        swap: u64,
+    ) -> Self {
+        self.with(wr_id, SendOp::CompareSwap { remote: word.into(), compare, swap }, Payload::Sges(into))
+    }
+
+    /// Adds to the 8-byte word at the peer's `word`, modulo 2^64. The old value goes `into` 8 bytes here, in host
+    /// byte order.
+    ///
+    /// ```
+    /// # let (a, b) = ferroce::pair()?;
+    /// b.memory.write_u64(0, 40);
+    /// a.qp.post().fetch_add(1, &[a.memory.slice(..8)], b.memory.remote(), 2).submit()?;
+    /// a.cq.wait(None)?;
+    /// assert_eq!((a.memory.read_u64(0), b.memory.read_u64(0)), (40, 42));
+    /// # Ok::<_, ferroce::Error>(())
+    /// ```
+    pub fn fetch_add(self, wr_id: u64, into: &'a [Sge], word: impl Into<Remote>, add: u64) -> Self {
+        self.with(wr_id, SendOp::FetchAdd { remote: word.into(), add }, Payload::Sges(into))
+    }
+
+    /// The request before gives no completion, unless it fails.
+    pub fn unsignaled(self) -> Self {
+        self.flag(|flags| flags.remove(SendFlags::SIGNALED))
+    }
+
+    /// The request before does not start until all READs and atomics before it have completed.
+    pub fn fence(self) -> Self {
+        self.flag(|flags| flags.insert(SendFlags::FENCE))
+    }
+
+    /// The request before wakes a peer that waits for solicited completions only.
+    pub fn solicited(self) -> Self {
+        self.flag(|flags| flags.insert(SendFlags::SOLICITED))
+    }
+
+    /// Posts all requests of the batch, in order, in one go.
+    ///
+    /// # Errors
+    /// [`Error::Post`] with the first that was refused.
+    pub fn submit(self) -> Result<(), Error> {
+        self.qp.post_send(&self.wrs)
+    }
+
+    fn with(mut self, wr_id: u64, op: SendOp, payload: Payload<'a>) -> Self {
+        self.wrs.push(SendWr { wr_id, op, payload, flags: SendFlags::SIGNALED });
+        self
+    }
+
+    fn flag(mut self, change: impl FnOnce(&mut SendFlags)) -> Self {
+        if let Some(last) = self.wrs.last_mut() {
+            change(&mut last.flags);
+        }
+        self
+    }
+}
+
+impl<'a> Extend<SendWr<'a>> for SendBatch<'a> {
+    fn extend<I: IntoIterator<Item = SendWr<'a>>>(&mut self, wrs: I) {
+        self.wrs.extend(wrs);
+    }
+}

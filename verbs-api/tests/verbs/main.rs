@@ -1,0 +1,9 @@
+//! The verbs as a program uses them.
+
+mod asynchronous;
+mod common;
+mod drops;
+mod failures;
+mod operations;
+mod sockets;
+mod threads;
