@@ -397,14 +397,18 @@ impl<T: Watch> Fabric<T> {
     }
 }
 
-/// A copy with one to three bits flipped.
+/// The byte of a BTH with the congestion bits, which switches may set and no checksum covers.
+const CONGESTION_BYTE: usize = 4;
+
+/// A copy with one to three bits flipped that the ICRC covers.
 fn damage(packet: &[u8], dice: &mut Dice) -> Arc<[u8]> {
     let mut bytes = packet.to_vec();
     let mut flips = Vec::new();
-    while flips.len() < 1 + dice.below(3) as usize {
+    let wanted = 1 + dice.below(3) as usize;
+    while flips.len() < wanted {
         let bit = dice.below(bytes.len() as u64 * 8) as usize;
         // Flipped twice, a bit would be whole again.
-        if !flips.contains(&bit) {
+        if !flips.contains(&bit) && bit / 8 != CONGESTION_BYTE {
             flips.push(bit);
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
