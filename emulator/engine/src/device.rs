@@ -10,7 +10,7 @@ use crate::cq::{Arm, CompletionQueue, Cq};
 use crate::error::{PostError, VerbsError};
 use crate::event::Event;
 use crate::io::{Ident, RxMeta, Train, TxLimits, pseudo_header};
-use crate::memory::{Domain, Memory, Mr, MrInit, Pd};
+use crate::memory::{Domain, Memory, Mr, MrInit, MwType, Pd};
 use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpState, Step};
 use crate::qps::QpTable;
 use crate::rng::{Rng, Seed};
@@ -71,7 +71,7 @@ impl<T: TraceSink> Core<T> {
     fn ctx(&mut self, now: Time) -> Ctx<'_, T> {
         Ctx {
             now,
-            memory: &self.memory,
+            memory: &mut self.memory,
             cqs: &mut self.cqs,
             events: &mut self.events,
             counters: &mut self.counters,
@@ -155,6 +155,22 @@ impl<T: TraceSink> Device<T> {
     /// requests that still name it fail.
     pub fn dereg_mr(&mut self, lkey: u32) -> Result<(), VerbsError> {
         let pd = self.core.memory.deregister(lkey)?;
+        self.domain(pd)?.users -= 1;
+        Ok(())
+    }
+
+    /// Makes a memory window (`ibv_alloc_mw`) and returns its key. It opens nothing until it is bound by
+    /// [`SendOp::BindMw`](crate::SendOp::BindMw).
+    pub fn alloc_mw(&mut self, pd: Pd, kind: MwType) -> Result<u32, VerbsError> {
+        self.domain(pd)?;
+        let rkey = self.core.memory.alloc_window(&mut self.rng, pd, kind)?;
+        self.domain(pd)?.users += 1;
+        Ok(rkey)
+    }
+
+    /// Removes a memory window, bound or not (`ibv_dealloc_mw`). Any key that it had will do.
+    pub fn dealloc_mw(&mut self, rkey: u32) -> Result<(), VerbsError> {
+        let pd = self.core.memory.dealloc_window(rkey)?;
         self.domain(pd)?.users -= 1;
         Ok(())
     }
@@ -444,7 +460,8 @@ fn check_send(qp: &Qp, wr: &SendWr<'_>) -> Result<SendWqe, VerbsError> {
         return Err(VerbsError::QueueFull { depth: sq.depth() });
     }
     let first = ferroce_wire::Psn::default();
-    Ok(SendWqe { wr_id: wr.wr_id, op: wr.op, flags: wr.flags, len, inline, first, psns: 0 })
+    let (op, flags) = (wr.op, wr.flags);
+    Ok(SendWqe { wr_id: wr.wr_id, op, flags, len, inline, started: false, first, psns: 0 })
 }
 
 fn check_recv(qp: &Qp, wr: &RecvWr<'_>) -> Result<(), VerbsError> {

@@ -4,8 +4,8 @@
 //! events and the next deadline come out. Put it on a UDP socket and it talks to other NICs; put two into a
 //! simulated fabric and every run can be had again from a seed.
 //!
-//! It offers the reliable connection: SEND, WRITE and READ in all variants, atomics, everything that can go
-//! wrong with them, and recovery from loss.
+//! It offers the reliable connection: SEND, WRITE and READ in all variants, atomics, memory windows, everything
+//! that can go wrong with them, and recovery from loss.
 
 mod config;
 mod counters;
@@ -33,7 +33,7 @@ pub use error::{PostError, TransitionFault, VerbsError};
 pub use event::{AsyncEvent, Event, QpEvent};
 pub use ferroce_wire::{ImmDt, PathMtu, Psn, Qpn, RnrTimer};
 pub use io::{DONT_FRAGMENT, Flow, Ident, RxMeta, Train, TxLimits};
-pub use memory::{Access, AccessDenied, Buffer, Domain, Mr, MrInit, Pd, Region};
+pub use memory::{Access, AccessDenied, Bind, Buffer, Domain, Mr, MrInit, MwType, Pd, Region};
 pub use policy::{AckRequests, GoBack0, GoBackN, Loss, LossCause, Numbering, Personality, Recovery};
 pub use qp::{
     AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, TRANSITIONS, Transition,

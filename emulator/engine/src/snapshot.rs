@@ -209,6 +209,7 @@ fn queue_pair(qp: &Qp) -> QpSnapshot {
 fn send_slot(wqe: &SendWqe, highest: Psn) -> SendSlot {
     let psns = (wqe.psns > 0).then(|| (wqe.first, wqe.last()));
     let progress = match psns {
+        None if wqe.started => SendProgress::InFlight,
         None => SendProgress::Posted,
         Some((first, _)) if !first.is_before(highest) => SendProgress::Posted,
         Some((_, last)) if last.is_before(highest) => SendProgress::InFlight,

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use ferroce_wire::{ImmDt, Opcode, Operation, Psn, Service};
 
+use crate::memory::Bind;
+
 /// A scatter/gather entry: `len` bytes at `addr` in the region that `lkey` opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sge {
@@ -55,12 +57,21 @@ pub enum SendOp {
         /// What to add.
         add: u64,
     },
+    /// Bind a memory window here; nothing is sent.
+    BindMw(Bind),
+    /// Take a memory window of type 2 here out of use; nothing is sent. Waits for all earlier requests.
+    LocalInv(u32),
 }
 
 impl SendOp {
     /// True for READ and atomics, which a response with data completes and which `max_rd_atomic` limits.
     pub const fn wants_response(&self) -> bool {
         matches!(self, SendOp::Read(_) | SendOp::CompareSwap { .. } | SendOp::FetchAdd { .. })
+    }
+
+    /// True for what is done on this side alone, without a packet.
+    pub const fn is_local(&self) -> bool {
+        matches!(self, SendOp::BindMw(_) | SendOp::LocalInv(_))
     }
 
     /// True for what uses up a receive of the peer's.
@@ -92,6 +103,7 @@ impl SendOp {
             SendOp::Read(_) => Op::ReadRequest,
             SendOp::CompareSwap { .. } => Op::CompareSwap,
             SendOp::FetchAdd { .. } => Op::FetchAdd,
+            SendOp::BindMw(_) | SendOp::LocalInv(_) => unreachable!("local requests have no packets"),
         };
         Opcode::new(Service::Rc, operation).expect("RC has all of these operations")
     }
@@ -104,6 +116,8 @@ impl SendOp {
             SendOp::Read(_) => WcOpcode::RdmaRead,
             SendOp::CompareSwap { .. } => WcOpcode::CompSwap,
             SendOp::FetchAdd { .. } => WcOpcode::FetchAdd,
+            SendOp::BindMw(_) => WcOpcode::BindMw,
+            SendOp::LocalInv(_) => WcOpcode::LocalInv,
         }
     }
 }
@@ -167,6 +181,8 @@ pub enum WcStatus {
     LocProtErr = 4,
     /// Not carried out, because the queue pair is in the error state.
     WrFlushErr = 5,
+    /// A memory window could not be bound.
+    MwBindErr = 6,
     /// A response that does not belong to the request it answers.
     BadRespErr = 7,
     /// The peer's WRITE with immediate data failed here.
@@ -198,6 +214,10 @@ pub enum WcOpcode {
     CompSwap = 3,
     /// Fetch and add.
     FetchAdd = 4,
+    /// Binding a memory window.
+    BindMw = 5,
+    /// Taking a memory window out of use.
+    LocalInv = 6,
     /// A SEND of the peer's arrived.
     Recv = 128,
     /// A WRITE with immediate data of the peer's arrived.
@@ -235,7 +255,9 @@ pub(crate) struct SendWqe {
     pub len: u64,
     /// The data was copied at posting.
     pub inline: bool,
-    /// Its first PSN and number of PSNs, once it was started.
+    /// It has its PSNs, or was executed if it is local.
+    pub started: bool,
+    /// Its first PSN and number of PSNs. Local requests have none, and stand before `first`.
     pub first: Psn,
     pub psns: u32,
 }
@@ -243,6 +265,11 @@ pub(crate) struct SendWqe {
 impl SendWqe {
     pub(crate) fn last(&self) -> Psn {
         self.first + (self.psns - 1)
+    }
+
+    /// It was started, and all of it comes before `psn`.
+    pub(crate) fn is_before(&self, psn: Psn) -> bool {
+        self.started && !(self.first + self.psns).is_after(psn)
     }
 
     pub(crate) fn is_read(&self) -> bool {

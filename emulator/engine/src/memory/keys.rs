@@ -55,6 +55,22 @@ impl<T> KeyTable<T> {
         self.entries.get(&(key >> 8)).filter(|entry| entry.0 == key).map(|entry| &entry.1)
     }
 
+    pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
+        self.entries.get_mut(&(key >> 8)).filter(|entry| entry.0 == key).map(|entry| &mut entry.1)
+    }
+
+    /// The key that now has the index of `key`.
+    pub(super) fn current(&self, key: u32) -> Option<u32> {
+        self.entries.get(&(key >> 8)).map(|entry| entry.0)
+    }
+
+    /// Makes `key` the one that opens the entry with its index.
+    pub(super) fn change(&mut self, key: u32) {
+        if let Some(entry) = self.entries.get_mut(&(key >> 8)) {
+            entry.0 = key;
+        }
+    }
+
     pub(super) fn remove(&mut self, key: u32) -> Option<T> {
         self.get(key)?;
         self.entries.remove(&(key >> 8)).map(|entry| entry.1)

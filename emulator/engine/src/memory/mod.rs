@@ -1,20 +1,25 @@
 //! Protection domains, memory regions and the keys that open them.
 //!
-//! Every address that a work request or a packet names passes through [`Memory::span`], which checks key,
-//! protection domain, rights and range in that order (IBTA 10.6.3) and is the only way to a byte.
+//! Every address that a work request or a packet names passes through [`Memory::span`] or, when a peer names it,
+//! [`Memory::remote_span`], which check key, protection domain, rights and range in that order (IBTA 10.6.3) and
+//! are the only way to a byte.
 
 mod keys;
 mod region;
+mod window;
 
 pub use region::{Buffer, Region};
+pub use window::{Bind, MwType};
 
 use crate::error::VerbsError;
 use crate::policy::Numbering;
 use crate::rng::Rng;
 use crate::table::Id;
 use crate::work::Sge;
+use ferroce_wire::Qpn;
 use keys::KeyTable;
 use region::Span;
+use window::Window;
 
 bitflags::bitflags! {
     /// Rights of a memory region or a queue pair; values of `enum ibv_access_flags`.
@@ -96,9 +101,12 @@ impl MrInit {
 /// Why an access to memory was denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AccessDenied {
-    /// No region has this key (any more).
-    #[error("no memory region has this key")]
+    /// No region or window has this key (any more).
+    #[error("no memory region or window has this key")]
     Key,
+    /// The window is not bound, or not on this queue pair.
+    #[error("the memory window is not bound on this queue pair")]
+    Unbound,
     /// The region belongs to another protection domain.
     #[error("the region belongs to another protection domain")]
     Domain,
@@ -116,12 +124,27 @@ struct Registration {
     region: Region,
     iova: u64,
     access: Access,
+    /// Windows that are bound to it.
+    windows: u32,
+}
+
+impl Registration {
+    fn span(&self, va: u64, len: u64) -> Result<Span, AccessDenied> {
+        let offset = va.checked_sub(self.iova).ok_or(AccessDenied::Range)?;
+        self.region.span(offset, len).ok_or(AccessDenied::Range)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Region(Registration),
+    Window(Window),
 }
 
 /// All registered memory of one device.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    keys: KeyTable<Registration>,
+    keys: KeyTable<Entry>,
 }
 
 impl Memory {
@@ -139,18 +162,28 @@ impl Memory {
         if iova.checked_add(region.len()).is_none() {
             return Err(VerbsError::Invalid("the region wraps around the end of the address space"));
         }
-        let entry = Registration { pd, region, iova, access };
-        let key = self.keys.insert(rng, entry).ok_or(VerbsError::Exhausted("memory regions"))?;
+        let entry = Registration { pd, region, iova, access, windows: 0 };
+        let key =
+            self.keys.insert(rng, Entry::Region(entry)).ok_or(VerbsError::Exhausted("memory regions"))?;
         Ok(Mr { lkey: key, rkey: key })
     }
 
     /// Ends a registration and tells the domain it was in.
     pub(crate) fn deregister(&mut self, lkey: u32) -> Result<Pd, VerbsError> {
-        let entry = self.keys.remove(lkey).ok_or(VerbsError::Stale("memory region"))?;
-        Ok(entry.pd)
+        match self.keys.get(lkey) {
+            Some(Entry::Region(region)) if region.windows > 0 => {
+                Err(VerbsError::Busy("memory windows are bound to the region"))
+            }
+            Some(Entry::Region(region)) => {
+                let pd = region.pd;
+                self.keys.remove(lkey);
+                Ok(pd)
+            }
+            _ => Err(VerbsError::Stale("memory region")),
+        }
     }
 
-    /// The bytes that `key` opens for `need`, or why it does not.
+    /// The bytes that a region's `key` opens to its own side for `need`, or why it does not.
     pub(crate) fn span(
         &self,
         key: u32,
@@ -159,15 +192,34 @@ impl Memory {
         va: u64,
         len: u64,
     ) -> Result<Span, AccessDenied> {
-        let entry = self.keys.get(key).ok_or(AccessDenied::Key)?;
-        if entry.pd != pd {
+        let Some(Entry::Region(region)) = self.keys.get(key) else { return Err(AccessDenied::Key) };
+        if region.pd != pd {
             return Err(AccessDenied::Domain);
         }
-        if !entry.access.contains(need) {
+        if !region.access.contains(need) {
             return Err(AccessDenied::Right);
         }
-        let offset = va.checked_sub(entry.iova).ok_or(AccessDenied::Range)?;
-        entry.region.span(offset, len).ok_or(AccessDenied::Range)
+        region.span(va, len)
+    }
+
+    /// The bytes that `key`, of a region or a window, opens to the peer of `qp` for `need`.
+    pub(crate) fn remote_span(
+        &self,
+        key: u32,
+        (pd, qp): (Pd, Qpn),
+        need: Access,
+        va: u64,
+        len: u64,
+    ) -> Result<Span, AccessDenied> {
+        let Some(Entry::Window(window)) = self.keys.get(key) else {
+            return self.span(key, pd, need, va, len);
+        };
+        if window.pd() != pd {
+            return Err(AccessDenied::Domain);
+        }
+        // What the window allows was allowed by its region when it was bound.
+        let (region, va) = window.open(qp, need, va, len)?;
+        self.span(region, pd, Access::empty(), va, len)
     }
 
     /// Checks every entry of a scatter/gather list without touching the memory. Empty entries are not looked
@@ -209,14 +261,12 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether the key names a region.
-    pub(crate) fn is_registered(&self, key: u32) -> bool {
-        self.keys.get(key).is_some()
-    }
-
     /// Registered regions: key, domain, address, length and rights.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Pd, u64, u64, Access)> {
-        self.keys.iter().map(|(key, r)| (key, r.pd, r.iova, r.region.len(), r.access))
+        self.keys.iter().filter_map(|(key, entry)| match entry {
+            Entry::Region(r) => Some((key, r.pd, r.iova, r.region.len(), r.access)),
+            Entry::Window(_) => None,
+        })
     }
 }
 

@@ -237,6 +237,7 @@ impl Requester {
     fn advance<T: TraceSink>(&mut self, conn: &Conn, to: Psn, ctx: &mut Ctx<'_, T>) -> bool {
         let before = self.una;
         while self.una.is_before(to) {
+            self.complete_local(conn, ctx);
             let Some(wqe) = self.sq.get(self.sq.front()) else { break };
             if wqe.op.wants_response() {
                 break;
@@ -259,6 +260,7 @@ impl Requester {
     fn progress<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
         (self.retries, self.rnr_retries) = (self.config.retry_cnt, self.config.rnr_retry);
         self.gap = None;
+        self.complete_local(conn, ctx);
         if self.next.is_before(self.una) {
             // What was about to be sent again has arrived after all.
             self.seek(self.una);
@@ -292,5 +294,12 @@ impl Requester {
             wc.byte_len = if wqe.op.is_atomic() { 8 } else { wqe.len as u32 };
         }
         ctx.complete(conn, conn.init.send_cq, wc, false);
+    }
+
+    /// Completes the local requests that were executed and are now the oldest.
+    pub(super) fn complete_local<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
+        while self.sq.get(self.sq.front()).is_some_and(|wqe| wqe.started && wqe.op.is_local()) {
+            self.complete_front(conn, WcStatus::Success.into(), ctx);
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::cq::{Added, CompletionQueue, Cq};
 use crate::error::{TransitionFault, VerbsError};
 use crate::event::{AsyncEvent, Event, QpEvent};
 use crate::io::{Flow, Train, TxLimits};
-use crate::memory::Memory;
+use crate::memory::{Memory, Pd};
 use crate::policy::Personality;
 use crate::table::Table;
 use crate::time::Time;
@@ -33,7 +33,7 @@ use responder::Responder;
 /// The parts of a device that a queue pair works with.
 pub(crate) struct Ctx<'a, T> {
     pub now: Time,
-    pub memory: &'a Memory,
+    pub memory: &'a mut Memory,
     pub cqs: &'a mut Table<CompletionQueue>,
     pub events: &'a mut VecDeque<Event>,
     pub counters: &'a mut Counters,
@@ -102,6 +102,11 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
+    /// Whose access to memory a peer's request is.
+    pub(crate) fn accessor(&self) -> (Pd, Qpn) {
+        (self.init.pd, self.qpn)
+    }
+
     /// The headers of a packet to the peer, without extension headers.
     pub(crate) fn headers(&self, opcode: Opcode, psn: Psn, policy: &Personality) -> Headers {
         Headers::new(Bth { migrated: policy.migrated, ..Bth::new(opcode, self.dest_qpn, psn) })

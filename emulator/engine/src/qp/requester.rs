@@ -22,7 +22,7 @@ use crate::memory::Access;
 use crate::policy::{AckRequests, Loss, LossCause, Personality};
 use crate::time::Time;
 use crate::trace::{TraceEvent, TraceSink};
-use crate::work::{SendFlags, SendWqe, WcStatus, WorkQueue};
+use crate::work::{SendFlags, SendOp, SendWqe, WcStatus, WorkQueue};
 
 /// Most bytes of a message (IBTA 9.7.1).
 pub(crate) const MAX_MESSAGE: u64 = 1 << 31;
@@ -159,7 +159,7 @@ impl Requester {
         if !self.wants_to_send() {
             return Step::Idle;
         }
-        if let Err(status) = self.begin(conn, ctx) {
+        if let Err(status) = self.do_local(conn, ctx).and_then(|()| self.begin(conn, ctx)) {
             let step = self.cannot_begin(status);
             // A probe may have put an earlier packet in its place.
             return if self.stuck.is_none() && step == Step::Idle {
@@ -168,7 +168,7 @@ impl Requester {
                 step
             };
         }
-        let Some(wqe) = self.sq.get(self.cursor) else { return Step::Idle };
+        let Some(wqe) = self.sq.get(self.cursor).filter(|wqe| wqe.started) else { return Step::Idle };
         if !self.window_allows(wqe, ctx) {
             return Step::Idle;
         }
@@ -237,9 +237,38 @@ impl Requester {
         }
     }
 
+    /// Executes the requests at the cursor that need no packet, and steps over those that were executed.
+    fn do_local<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) -> Result<(), WcStatus> {
+        while let Some(wqe) = self.sq.get(self.cursor).filter(|wqe| wqe.op.is_local()) {
+            if !wqe.started {
+                if self.is_blocked() {
+                    break;
+                }
+                let (pd, qp) = conn.accessor();
+                match wqe.op {
+                    SendOp::BindMw(bind) if !ctx.memory.bind(pd, qp, &bind) => {
+                        return Err(WcStatus::MwBindErr);
+                    }
+                    SendOp::LocalInv(rkey) => {
+                        ctx.memory.invalidate(rkey, pd, qp).map_err(|_| WcStatus::LocQpOpErr)?;
+                    }
+                    _ => {}
+                }
+                let first = self.next;
+                if let Some(wqe) = self.sq.get_mut(self.cursor) {
+                    (wqe.started, wqe.first) = (true, first);
+                }
+                self.started += 1;
+            }
+            self.cursor += 1;
+        }
+        self.complete_local(conn, ctx);
+        Ok(())
+    }
+
     /// Gives the request at the cursor its PSNs, if it has none yet, after checking that it can be carried out.
     fn begin<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) -> Result<(), WcStatus> {
-        if self.cursor < self.started {
+        if self.cursor < self.started || self.is_blocked() {
             return Ok(());
         }
         let Some(wqe) = self.sq.get(self.cursor) else { return Ok(()) };
@@ -254,7 +283,7 @@ impl Requester {
         let psns = if wqe.op.is_atomic() { 1 } else { conn.mtu.packets_for(wqe.len) };
         let first = self.next;
         if let Some(wqe) = self.sq.get_mut(self.cursor) {
-            (wqe.first, wqe.psns) = (first, psns);
+            (wqe.started, wqe.first, wqe.psns) = (true, first, psns);
         }
         self.started += 1;
         Ok(())
@@ -293,7 +322,11 @@ impl Requester {
             return false;
         }
         let Some(wqe) = self.sq.get(self.cursor) else { return true };
-        self.draining || (wqe.flags.contains(SendFlags::FENCE) && self.responses_due > 0)
+        // Whatever uses the key that LOCAL_INV takes away must be over.
+        let must_be_first = matches!(wqe.op, SendOp::LocalInv(_));
+        self.draining
+            || (wqe.flags.contains(SendFlags::FENCE) && self.responses_due > 0)
+            || (must_be_first && self.cursor != self.sq.front())
     }
 
     fn window_allows<T>(&self, wqe: &SendWqe, ctx: &Ctx<'_, T>) -> bool {
@@ -326,7 +359,8 @@ impl Requester {
     /// Whether request `seq` can be sent right behind its predecessor, so that its acknowledgement serves both.
     fn follows_at_once(&self, seq: u64) -> bool {
         let Some(wqe) = self.sq.get(seq) else { return false };
-        !self.draining && !wqe.flags.contains(SendFlags::FENCE) && !wqe.op.wants_response()
+        let sends_data = !wqe.op.wants_response() && !wqe.op.is_local();
+        sends_data && !self.draining && !wqe.flags.contains(SendFlags::FENCE)
     }
 
     // --- going back --------------------------------------------------------------------------------------------
@@ -345,10 +379,10 @@ impl Requester {
 
     /// Makes `psn`, which was sent before, the next to be sent.
     pub(super) fn seek(&mut self, psn: Psn) {
-        // Requests are in PSN order; those not started have no PSNs and come last.
-        self.cursor = self.sq.partition_point(|wqe| wqe.psns > 0 && wqe.last().is_before(psn));
+        // Requests are in PSN order; those not started come last.
+        self.cursor = self.sq.partition_point(|wqe| wqe.is_before(psn));
         self.packet = match self.sq.get(self.cursor) {
-            Some(wqe) if wqe.psns > 0 => psn.distance(wqe.first).max(0) as u32,
+            Some(wqe) if wqe.started => psn.distance(wqe.first).max(0) as u32,
             _ => 0,
         };
         self.next = psn;

@@ -267,7 +267,7 @@ impl Responder {
     }
 
     fn check_memory<T>(&self, conn: &Conn, packet: &Packet<'_>, ctx: &Ctx<'_, T>) -> Result<(), Refusal> {
-        let (headers, pd) = (&packet.headers, conn.init.pd);
+        let headers = &packet.headers;
         if let Some(reth) = headers.reth.filter(|reth| reth.len > 0) {
             // The whole range at once, so that nothing is written of what cannot be written entirely.
             let need = if headers.bth.opcode.operation() == Operation::ReadRequest {
@@ -275,11 +275,11 @@ impl Responder {
             } else {
                 Access::REMOTE_WRITE
             };
-            let span = ctx.memory.span(reth.rkey, pd, need, reth.va, u64::from(reth.len));
+            let span = ctx.memory.remote_span(reth.rkey, conn.accessor(), need, reth.va, u64::from(reth.len));
             span.map_err(Refusal::access)?;
         }
         if let Some(AtomicEth { va, rkey, .. }) = headers.atomic {
-            let span = ctx.memory.span(rkey, pd, Access::REMOTE_ATOMIC, va, 8);
+            let span = ctx.memory.remote_span(rkey, conn.accessor(), Access::REMOTE_ATOMIC, va, 8);
             span.map_err(Refusal::access)?;
             if va % 8 != 0 {
                 return Err(Refusal::invalid());
@@ -409,7 +409,7 @@ impl Responder {
         if len > 0 {
             // Looked up for every packet: the region may be gone since the first.
             let va = reth.va.wrapping_add(done);
-            let span = ctx.memory.span(reth.rkey, conn.init.pd, Access::REMOTE_WRITE, va, len);
+            let span = ctx.memory.remote_span(reth.rkey, conn.accessor(), Access::REMOTE_WRITE, va, len);
             span.map_err(Refusal::access)?.copy_from(packet.payload);
         }
         self.message = Message::Write { reth, done: done + len };
@@ -425,7 +425,7 @@ impl Responder {
         ctx: &Ctx<'_, T>,
     ) -> Result<(), Refusal> {
         let AtomicEth { va, rkey, swap_or_add, compare } = atomic;
-        let span = ctx.memory.span(rkey, conn.init.pd, Access::REMOTE_ATOMIC, va, 8);
+        let span = ctx.memory.remote_span(rkey, conn.accessor(), Access::REMOTE_ATOMIC, va, 8);
         let word = span.map_err(Refusal::access)?;
         let original = word.fetch_update(|old| match op {
             Operation::FetchAdd => old.wrapping_add(swap_or_add),
@@ -466,31 +466,38 @@ impl Responder {
             Message::Write { .. } if headers.imm.is_some() => self.rq.pop(),
             _ => None,
         };
-        if let Some(ieth) = headers.ieth {
-            return self.invalidate(conn, headers.bth.psn, ieth.rkey, wqe, ctx);
+        let invalidated = headers.ieth.map(|ieth| ieth.rkey);
+        if let Some(rkey) = invalidated
+            && let Err(denied) = ctx.memory.invalidate(rkey, conn.init.pd, conn.qpn)
+        {
+            return Self::cannot_invalidate(conn, headers.bth.psn, denied, wqe, ctx);
         }
         self.msn = (self.msn + 1) & 0x00ff_ffff;
         let msn = self.msn;
         ctx.trace(|| TraceEvent::Executed { qp: conn.qpn, opcode: headers.bth.opcode, msn });
         if let Some(wqe) = wqe {
-            let wc = Wc { wr_id: wqe.wr_id, opcode, byte_len: len as u32, imm: headers.imm, ..Wc::default() };
+            let wc = Wc {
+                wr_id: wqe.wr_id,
+                opcode,
+                byte_len: len as u32,
+                imm: headers.imm,
+                invalidated,
+                ..Wc::default()
+            };
             ctx.complete(conn, conn.init.recv_cq, wc, headers.bth.solicited);
         }
         Ok(())
     }
 
-    /// SEND with invalidate. No region registered by `reg_mr` can be invalidated by a peer (IBTA 10.6.7.2.3),
-    /// so the message fails here: the receive completes in error, the connection ends, nothing is answered.
-    fn invalidate<T: TraceSink>(
-        &mut self,
+    /// SEND with invalidate, of a key that cannot be. The message fails here: its receive completes in error,
+    /// the connection ends, nothing is answered.
+    fn cannot_invalidate<T: TraceSink>(
         conn: &Conn,
         psn: Psn,
-        rkey: u32,
+        denied: AccessDenied,
         wqe: Option<RecvWqe>,
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Fatal> {
-        let known = ctx.memory.is_registered(rkey);
-        let denied = if known { AccessDenied::Right } else { AccessDenied::Key };
         let syndrome = Syndrome::Nak(NakCode::RemoteAccess);
         ctx.trace(|| TraceEvent::Refused { qp: conn.qpn, psn, syndrome, denied: Some(denied) });
         if let Some(wqe) = wqe {

@@ -204,7 +204,7 @@ impl Responder {
             if out.is_empty() {
                 return true;
             }
-            let span = ctx.memory.span(reth.rkey, conn.init.pd, Access::REMOTE_READ, va, len);
+            let span = ctx.memory.remote_span(reth.rkey, conn.accessor(), Access::REMOTE_READ, va, len);
             span.map(|span| span.copy_to(out)).is_ok()
         });
         match step {

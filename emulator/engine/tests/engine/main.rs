@@ -5,3 +5,4 @@ mod loss;
 mod operations;
 mod pair;
 mod verbs;
+mod windows;

@@ -1,0 +1,161 @@
+//! Memory windows and invalidation.
+
+use ferroce_engine::*;
+
+use crate::pair::{Pair, Setup};
+
+const ALL: Access =
+    Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
+
+/// A pair whose regions open nothing to peers but may have windows, and a window of end 1.
+fn with_window(kind: MwType) -> (Pair, u32) {
+    let access = Access::LOCAL_WRITE | Access::MW_BIND;
+    let rts: fn(&mut QpAttr) = |rts| rts.retry_cnt = Some(1);
+    let mut pair = Pair::new(Setup { access, rts, ..Setup::default() });
+    let pd = pair.ends[1].device.query_qp(pair.ends[1].qp).unwrap().init.pd;
+    let rkey = pair.ends[1].device.alloc_mw(pd, kind).unwrap();
+    (pair, rkey)
+}
+
+/// Binds a window of 64 bytes at offset 128 of end 1's memory, with a key that follows the one before.
+fn bind(pair: &mut Pair, wr_id: u64, rkey: u32) -> u32 {
+    let rkey = rkey & !0xff | (rkey + 1) & 0xff;
+    let (addr, region) = (pair.ends[1].buffer.addr() + 128, pair.ends[1].mr.lkey);
+    let bind = Bind { rkey, region, addr, len: 64, access: Access::REMOTE_WRITE | Access::REMOTE_READ };
+    pair.send(1, wr_id, SendOp::BindMw(bind), &[]);
+    pair.settle();
+    rkey
+}
+
+/// End 0 WRITEs `len` bytes through `rkey`, `at` bytes behind the start of end 1's memory.
+fn write(pair: &mut Pair, wr_id: u64, rkey: u32, at: usize, len: u32) -> Vec<(u64, WcStatus)> {
+    let (local, remote) = (pair.ends[0].sge(0, len), Remote { rkey, ..pair.ends[1].remote(at) });
+    pair.send(0, wr_id, SendOp::Write(remote), &[local]);
+    pair.settle();
+    pair.ends[0].statuses()
+}
+
+#[test]
+fn a_window_opens_its_part_of_the_region_and_no_more() {
+    for (at, len, status) in [
+        (128, 64, WcStatus::Success),
+        (128, 65, WcStatus::RemAccessErr),
+        (127, 1, WcStatus::RemAccessErr),
+        (192, 1, WcStatus::RemAccessErr),
+    ] {
+        let (mut pair, rkey) = with_window(MwType::Type2);
+        let rkey = bind(&mut pair, 10, rkey);
+        assert_eq!(pair.ends[1].poll()[0].opcode, WcOpcode::BindMw);
+        assert_eq!(write(&mut pair, 1, rkey, at, len), [(1, status)], "{len} bytes at {at}");
+    }
+}
+
+#[test]
+fn a_window_gives_only_the_rights_it_was_bound_with() {
+    let (mut pair, rkey) = with_window(MwType::Type1);
+    let rkey = bind(&mut pair, 10, rkey);
+    let (local, remote) = (pair.ends[0].sge(0, 8), Remote { rkey, ..pair.ends[1].remote(128) });
+    pair.send(0, 1, SendOp::FetchAdd { remote, add: 1 }, &[local]);
+    pair.settle();
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::RemAccessErr)]);
+}
+
+#[test]
+fn send_with_invalidate_shuts_a_window() {
+    let (mut pair, rkey) = with_window(MwType::Type2);
+    let rkey = bind(&mut pair, 10, rkey);
+    pair.recv(1, 101, &[]);
+    pair.send(0, 1, SendOp::SendInv(rkey), &[]);
+    pair.settle();
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
+    let received = pair.ends[1].poll();
+    assert_eq!((received[1].wr_id, received[1].invalidated), (101, Some(rkey)));
+    assert_eq!(write(&mut pair, 2, rkey, 128, 8), [(2, WcStatus::RemAccessErr)]);
+}
+
+#[test]
+fn what_cannot_be_invalidated_ends_the_connection() {
+    let (mut pair, rkey) = with_window(MwType::Type1);
+    let rkey = bind(&mut pair, 10, rkey);
+    pair.recv(1, 101, &[]);
+    pair.send(0, 1, SendOp::SendInv(rkey), &[]);
+    pair.run_for(1_000_000);
+    assert_eq!(pair.ends[1].statuses()[1], (101, WcStatus::RemInvReqErr));
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::RetryExcErr)], "nothing was acknowledged");
+}
+
+#[test]
+fn a_bound_window_keeps_its_region_registered() {
+    let (mut pair, rkey) = with_window(MwType::Type2);
+    let (lkey, rkey) = (pair.ends[1].mr.lkey, bind(&mut pair, 10, rkey));
+    assert!(matches!(pair.ends[1].device.dereg_mr(lkey), Err(VerbsError::Busy(_))));
+    pair.send(1, 11, SendOp::LocalInv(rkey), &[]);
+    pair.settle();
+    assert_eq!(pair.ends[1].statuses(), [(10, WcStatus::Success), (11, WcStatus::Success)]);
+    pair.ends[1].device.dereg_mr(lkey).unwrap();
+    pair.ends[1].device.dealloc_mw(rkey).unwrap();
+    assert_eq!(pair.ends[1].device.dealloc_mw(rkey), Err(VerbsError::Stale("memory window")));
+}
+
+#[test]
+fn rules_of_binding() {
+    type Spoil = fn(&mut Bind);
+    let cases: [(MwType, Spoil); 5] = [
+        (MwType::Type2, |bind| bind.len = 0),
+        (MwType::Type2, |bind| bind.len = 1 << 20),
+        (MwType::Type2, |bind| bind.region ^= 1),
+        (MwType::Type1, |bind| bind.access |= Access::ZERO_BASED),
+        (MwType::Type1, |bind| bind.rkey ^= 0x100),
+    ];
+    for (index, (kind, spoil)) in cases.iter().enumerate() {
+        let (mut pair, rkey) = with_window(*kind);
+        let (addr, region) = (pair.ends[1].buffer.addr(), pair.ends[1].mr.lkey);
+        let mut bind = Bind { rkey, region, addr, len: 64, access: Access::REMOTE_READ };
+        spoil(&mut bind);
+        pair.send(1, 10, SendOp::BindMw(bind), &[]);
+        pair.settle();
+        assert_eq!(pair.ends[1].statuses(), [(10, WcStatus::MwBindErr)], "case {index}");
+        assert_eq!(pair.ends[1].state(), QpState::Err);
+    }
+}
+
+#[test]
+fn a_type_2_window_must_be_invalidated_before_it_is_bound_again() {
+    let (mut pair, rkey) = with_window(MwType::Type2);
+    let rkey = bind(&mut pair, 10, rkey);
+    bind(&mut pair, 11, rkey);
+    assert_eq!(pair.ends[1].statuses(), [(10, WcStatus::Success), (11, WcStatus::MwBindErr)]);
+}
+
+#[test]
+fn a_type_1_window_moves_when_it_is_bound_again() {
+    let (mut pair, rkey) = with_window(MwType::Type1);
+    let old = bind(&mut pair, 10, rkey);
+    let new = bind(&mut pair, 11, old);
+    assert_eq!(write(&mut pair, 1, new, 128, 8), [(1, WcStatus::Success)]);
+    assert_eq!(write(&mut pair, 2, old, 128, 8), [(2, WcStatus::RemAccessErr)]);
+}
+
+#[test]
+fn local_requests_keep_their_place_in_the_order_of_completions() {
+    // The WRITE is not acknowledged when the window is bound behind it, nor when both are repeated.
+    let mut pair = Pair::new(Setup { access: ALL | Access::MW_BIND, ..Setup::default() });
+    let pd = pair.ends[0].device.query_qp(pair.ends[0].qp).unwrap().init.pd;
+    let rkey = pair.ends[0].device.alloc_mw(pd, MwType::Type2).unwrap();
+    let (local, remote) = (pair.ends[0].sge(0, 3000), pair.ends[1].remote(0));
+    let (addr, region) = (pair.ends[0].buffer.addr(), pair.ends[0].mr.lkey);
+    let bind = Bind { rkey, region, addr, len: 64, access: Access::REMOTE_READ };
+    pair.fate =
+        Box::new(
+            |from, count, _| {
+                if from == 0 && count < 2 { crate::pair::Fate::Drop } else { crate::pair::Fate::Deliver }
+            },
+        );
+    pair.send(0, 1, SendOp::Write(remote), &[local]);
+    pair.send(0, 2, SendOp::BindMw(bind), &[]);
+    pair.send(0, 3, SendOp::Write(remote), &[local]);
+    pair.send(0, 4, SendOp::LocalInv(rkey), &[]);
+    pair.run_for(200_000);
+    let ok: Vec<_> = (1..=4).map(|id| (id, WcStatus::Success)).collect();
+    assert_eq!(pair.ends[0].statuses(), ok);
+}
