@@ -22,6 +22,10 @@ const MODULES: &[&str] = &[
     "rdma_ucm",
     "ib_umad",
     "sch_netem",
+    "sch_prio",
+    "sch_ingress",
+    "cls_flower",
+    "act_gact",
     "af_packet",
 ];
 

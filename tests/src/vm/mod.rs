@@ -13,6 +13,7 @@
 mod guest;
 mod initramfs;
 mod kernel;
+mod loss;
 mod network;
 pub mod sandbox;
 mod tools;
@@ -24,6 +25,7 @@ use anyhow::{Context, Result};
 
 pub use guest::{Guest, Output, Process};
 pub use kernel::Kernel;
+pub use loss::{Direction, Loss};
 pub use network::{HOST_IPV4, HOST_IPV6, MTU};
 pub use tools::missing_packages;
 

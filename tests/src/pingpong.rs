@@ -1,0 +1,149 @@
+//! `ibv_rc_pingpong` of rdma-core in a guest against another program with the same flags and side channel.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::program::Place;
+use crate::tally::Verdict;
+use crate::vm::{Direction, Guest, Loss, Output};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// One packet of this many is lost: five percent.
+const ONE_IN: u32 = 20;
+
+/// One ping-pong.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Bytes of a message.
+    pub size: u32,
+    /// Path MTU in bytes.
+    pub mtu: u32,
+    /// IPv6 instead of IPv4.
+    pub ipv6: bool,
+    /// Packets that the guest loses.
+    pub loss: Option<Direction>,
+}
+
+/// The program that meets `ibv_rc_pingpong`: how its command starts, and where it runs.
+#[derive(Debug, Clone)]
+pub struct Other<'a> {
+    /// For instance `ibv_rc_pingpong -d rxe0`.
+    pub command: Vec<String>,
+    /// Where.
+    pub place: Place<'a>,
+}
+
+impl<'a> Other<'a> {
+    /// The same program in another guest.
+    pub fn original(guest: &'a Guest) -> Self {
+        Self { command: original(), place: Place::Guest(guest) }
+    }
+}
+
+/// The cases of a run; `full`: every size with every MTU and both families.
+pub fn cases(full: bool) -> Vec<Case> {
+    const SIZES: [u32; 7] = [1, 64, 1000, 4096, 20_001, 65_536, 1 << 20];
+    const MTUS: [u32; 5] = [256, 512, 1024, 2048, 4096];
+    let mut cases = Vec::new();
+    for (row, size) in SIZES.into_iter().enumerate() {
+        for (column, mtu) in MTUS.into_iter().enumerate() {
+            for ipv6 in [false, true] {
+                // A diagonal meets every size, every MTU and both families.
+                if full || (row % 5 == column && ipv6 == (row % 2 == 1)) {
+                    cases.push(Case { size, mtu, ipv6, loss: None });
+                }
+            }
+        }
+    }
+    for loss in [Direction::Sent, Direction::Received] {
+        for (size, mtu, ipv6) in
+            [(64, 1024, false), (5000, 1024, true), (65_536, 4096, false), (30_000, 256, true)]
+        {
+            cases.push(Case { size, mtu, ipv6, loss: Some(loss) });
+        }
+    }
+    cases
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = if self.ipv6 { "IPv6" } else { "IPv4" };
+        write!(f, "{} bytes, MTU {}, {family}", self.size, self.mtu)?;
+        match self.loss {
+            None => Ok(()),
+            Some(Direction::Sent) => write!(f, ", guest's packets lost"),
+            Some(Direction::Received) => write!(f, ", packets to the guest lost"),
+        }
+    }
+}
+
+impl Case {
+    /// Runs it with the guest as the server or as the client. `port` must be fresh: it is the side channel's.
+    ///
+    /// # Errors
+    /// When a program cannot be started.
+    pub fn run(&self, guest: &Guest, guest_serves: bool, other: &Other<'_>, port: u16) -> Result<Verdict> {
+        let guest = Other::original(guest);
+        let (server, client) = if guest_serves { (&guest, other) } else { (other, &guest) };
+        let _loss = match (self.loss, guest.place) {
+            (Some(direction), Place::Guest(guest)) => Some(Loss::start(guest, direction, ONE_IN)?),
+            _ => None,
+        };
+        let serving = server.place.start(&self.command(server, port))?;
+        server.place.wait_for_listener(port)?;
+        let mut calling = self.command(client, port);
+        // The original's server listens on IPv4 only; the GID index says which family the packets have.
+        calling.push(server.place.address(false).to_string());
+        let called = ended(client.place.start(&calling)?.wait(LIMIT));
+        let served = ended(serving.wait(Duration::from_secs(5)));
+        Ok(self.verdict(&calling, &served, &called))
+    }
+
+    fn command(&self, program: &Other<'_>, port: u16) -> Vec<String> {
+        let mut words = program.command.clone();
+        let gid_index = if self.ipv6 { 2 } else { 1 };
+        let flags = [
+            ("-g", gid_index),
+            ("-s", self.size),
+            ("-m", self.mtu),
+            ("-n", self.iterations()),
+            ("-p", port.into()),
+        ];
+        words.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]));
+        words.push("-c".into());
+        words
+    }
+
+    /// Fewer of the large ones: an emulated CPU moves about a thousand packets a second.
+    fn iterations(&self) -> u32 {
+        let packets = self.size.div_ceil(self.mtu);
+        (200 / packets).clamp(2, 50)
+    }
+
+    fn verdict(&self, calling: &[String], served: &Output, called: &Output) -> Verdict {
+        let done = format!("{} iters in", self.iterations());
+        let good = |output: &Output| output.status == 0 && output.text.contains(&done);
+        if good(served) && good(called) {
+            return Verdict::Passed;
+        }
+        Verdict::Failed(format!(
+            "{}\nserver ended with {}:\n{}\nclient ended with {}:\n{}",
+            calling.join(" "),
+            served.status,
+            served.text,
+            called.status,
+            called.text
+        ))
+    }
+}
+
+/// A program that did not end counts as one that failed: what both wrote says more than what one did.
+fn ended(result: Result<Output>) -> Output {
+    result.unwrap_or_else(|error| Output { status: -1, text: format!("{error:#}") })
+}
+
+fn original() -> Vec<String> {
+    ["ibv_rc_pingpong", "-d", "rxe0"].map(str::to_owned).to_vec()
+}
