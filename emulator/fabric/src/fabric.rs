@@ -311,11 +311,11 @@ impl<T: Watch> Fabric<T> {
                 break;
             }
             host.ident = host.ident.wrapping_add(train.len() as u16);
-            host.occupy(self.now, train.len(), train.bytes().len());
             self.drain_trace(id);
             for (index, packet) in train.packets().enumerate() {
                 let ident = limits.first_ident.wrapping_add(index as u16);
-                self.carry(id, *train.flow(), ident, packet);
+                let departs = self.hosts[id.0].occupy(self.now, packet.len());
+                self.carry(id, departs, *train.flow(), ident, packet);
             }
         }
         self.train = train;
@@ -327,11 +327,11 @@ impl<T: Watch> Fabric<T> {
     }
 
     /// Sends a packet on its way, or not.
-    fn carry(&mut self, from: HostId, flow: Flow, ident: u16, packet: &[u8]) {
+    fn carry(&mut self, from: HostId, departs: Time, flow: Flow, ident: u16, packet: &[u8]) {
         self.carried.sent += 1;
         let to = self.routes.get(&flow.dst).copied();
         let arrivals = match to {
-            Some(to) => self.launch(from, to, flow, ident, packet),
+            Some(to) => self.launch((from, to), departs, flow, ident, packet),
             None => Vec::new(),
         };
         if arrivals.is_empty() {
@@ -350,7 +350,14 @@ impl<T: Watch> Fabric<T> {
     }
 
     /// Rolls a packet's fate and puts its copies in the queue.
-    fn launch(&mut self, from: HostId, to: HostId, flow: Flow, ident: u16, packet: &[u8]) -> Vec<Arrival> {
+    fn launch(
+        &mut self,
+        (from, to): (HostId, HostId),
+        departs: Time,
+        flow: Flow,
+        ident: u16,
+        packet: &[u8],
+    ) -> Vec<Arrival> {
         let link = self.link;
         let fresh = || Direction { link, last: Time::ZERO };
         let direction = self.directions.entry((from, to)).or_insert_with(fresh);
@@ -359,7 +366,7 @@ impl<T: Watch> Fabric<T> {
         if fate == Fate::Drop {
             return Vec::new();
         }
-        let arrives = self.now + direction.link.transit(&mut self.dice);
+        let arrives = departs + direction.link.transit(&mut self.dice);
         let in_place = arrives.max(direction.last);
         let mut times = vec![in_place];
         match fate {

@@ -50,13 +50,13 @@ impl<T> Host<T> {
         }
     }
 
-    /// Keeps the port busy for as long as sending takes.
-    pub(crate) fn occupy(&mut self, now: Time, packets: usize, bytes: usize) {
-        if let Some(rate) = self.port.rate {
-            let bits = (bytes + packets * OVERHEAD) as u128 * 8;
-            let nanos = (bits * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
-            self.busy_until = now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        }
+    /// Keeps the port busy for one more packet, and says when its last bit has left.
+    pub(crate) fn occupy(&mut self, now: Time, len: usize) -> Time {
+        let begins = self.busy_until.max(now);
+        let bits = (len + OVERHEAD) as u128 * 8;
+        let nanos = self.port.rate.map_or(0, |rate| (bits * 1_000_000_000).div_ceil(u128::from(rate.max(1))));
+        self.busy_until = begins + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.busy_until
     }
 
     /// When a packet that reaches the port at `time` is handled.
