@@ -59,6 +59,9 @@ impl Faults {
 /// Longest time that a packet is held back to be overtaken.
 const HOLD: Duration = Duration::from_micros(500);
 
+/// After this time the inner link, if it was full, is asked again.
+const RETRY: Duration = Duration::from_micros(100);
+
 /// Most packets that overtake a held one.
 const OVERTAKERS: u32 = 4;
 
@@ -68,6 +71,8 @@ pub struct FaultyLink<L> {
     transmit: Lane<Flow>,
     receive: Lane<RxMeta>,
     departing: VecDeque<(Flow, Vec<u8>)>,
+    /// When to try again to send what the inner link did not take.
+    retry: Option<Time>,
     arriving: VecDeque<(RxMeta, Vec<u8>)>,
 }
 
@@ -79,14 +84,17 @@ impl<L: Link> FaultyLink<L> {
             transmit: Lane::new(faults.transmit, faults.seed, 0),
             receive: Lane::new(faults.receive, faults.seed, 1),
             departing: VecDeque::new(),
+            retry: None,
             arriving: VecDeque::new(),
         }
     }
 
     /// Sends what passed, as far as the inner link takes it.
     fn depart(&mut self, now: Time) {
+        self.retry = None;
         while let Some((flow, bytes)) = self.departing.front() {
             if self.inner.send(now, &[Burst::single(flow, bytes)]) == 0 {
+                self.retry = Some(now + RETRY);
                 break;
             }
             self.departing.pop_front();
@@ -127,8 +135,8 @@ impl<L: Link> Link for FaultyLink<L> {
     }
 
     fn next_timeout(&self) -> Option<Time> {
-        let own = [self.transmit.next_timeout(), self.receive.next_timeout(), self.inner.next_timeout()];
-        own.into_iter().flatten().min()
+        let held = [self.transmit.next_timeout(), self.receive.next_timeout()];
+        held.into_iter().chain([self.retry, self.inner.next_timeout()]).flatten().min()
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {

@@ -9,6 +9,13 @@ use super::{Control, SockAddr};
 /// Most datagrams that one system call moves.
 pub(crate) const BATCH: usize = 16;
 
+/// Most datagrams to receive at once when they are long: more would not be in the cache any more when their turn
+/// comes.
+const LONG_BATCH: usize = 4;
+
+/// From this average length on, in bytes, datagrams count as long.
+const LONG: usize = 16 << 10;
+
 /// A datagram to be sent.
 pub(crate) struct Outgoing<'a> {
     pub(crate) to: SockAddr,
@@ -48,6 +55,8 @@ pub(crate) fn send(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>]) -> io::Result<
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
     slots: Box<[Slot; BATCH]>,
+    /// Datagrams to ask for next time.
+    batch: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +82,7 @@ impl Inbox {
 
     pub(crate) fn new() -> Inbox {
         let slot = Slot { from: SockAddr::EMPTY, control: Control::EMPTY, len: 0, truncated: false };
-        Inbox { bytes: vec![0; BATCH * Inbox::BUFFER], slots: Box::new([slot; BATCH]) }
+        Inbox { bytes: vec![0; BATCH * Inbox::BUFFER], slots: Box::new([slot; BATCH]), batch: BATCH }
     }
 
     /// Takes what has arrived, at most [`BATCH`] datagrams, and tells how many. Never waits.
@@ -86,7 +95,7 @@ impl Inbox {
             unsafe { mem::zeroed() };
         let buffers = self.bytes.chunks_exact_mut(Inbox::BUFFER);
         for (((slot, buffer), part), header) in
-            self.slots.iter_mut().zip(buffers).zip(&mut parts).zip(&mut headers)
+            self.slots[..self.batch].iter_mut().zip(buffers).zip(&mut parts).zip(&mut headers)
         {
             part.iov_base = buffer.as_mut_ptr().cast();
             part.iov_len = buffer.len();
@@ -98,11 +107,12 @@ impl Inbox {
             header.msg_iov = part;
             header.msg_iovlen = 1;
         }
-        // SAFETY: every header points to a name, a buffer and a control buffer of the stated lengths, all
+        // SAFETY: each of the first `count` headers points to a name, a buffer and a control buffer of the stated lengths, all
         // distinct, borrowed mutably from `self`, and valid for any bytes that the kernel writes.
         let got = unsafe {
             let flags = libc::MSG_DONTWAIT;
-            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), BATCH as _, flags as _, std::ptr::null_mut())
+            let count = self.batch as _;
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
         };
         if got < 0 {
             return Err(io::Error::last_os_error());
@@ -113,6 +123,8 @@ impl Inbox {
             slot.control.set_len(header.msg_hdr.msg_controllen as _);
             slot.truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
+        let bytes: usize = self.slots[..got].iter().map(|slot| slot.len).sum();
+        self.batch = if bytes >= LONG * got { LONG_BATCH } else { BATCH };
         Ok(got)
     }
 
