@@ -18,14 +18,13 @@ import time
 import zlib
 
 import pyverbs.enums as e
-from pyverbs.addr import AH, AHAttr, GID, GlobalRoute
+from pyverbs.addr import AHAttr, GID, GlobalRoute
 from pyverbs.cq import CQ, CompChannel
 from pyverbs.device import Context
-from pyverbs.mr import MR, MW, MWBind, MWBindInfo
+from pyverbs.mr import MR
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
-from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import RecvWR, SendWR, SGE
 
 
@@ -37,7 +36,7 @@ def names(prefix, words):
 
 STATES, STATE_NAMES = names("IBV_QPS_", "RESET INIT RTR RTS SQD SQE ERR")
 TYPES, _ = names("IBV_QPT_", "RC UC UD")
-STATUSES, STATUS_NAMES = names(
+_, STATUS_NAMES = names(
     "IBV_WC_",
     "SUCCESS LOC_LEN_ERR LOC_QP_OP_ERR LOC_EEC_OP_ERR LOC_PROT_ERR WR_FLUSH_ERR MW_BIND_ERR BAD_RESP_ERR"
     " LOC_ACCESS_ERR REM_INV_REQ_ERR REM_ACCESS_ERR REM_OP_ERR RETRY_EXC_ERR RNR_RETRY_EXC_ERR LOC_RDD_VIOL_ERR"
@@ -62,13 +61,12 @@ WR_OPCODES = {
     "CMP_SWAP": e.IBV_WR_ATOMIC_CMP_AND_SWP,
     "FETCH_ADD": e.IBV_WR_ATOMIC_FETCH_AND_ADD,
     "LOCAL_INV": e.IBV_WR_LOCAL_INV,
-    "BIND_MW": e.IBV_WR_BIND_MW,
 }
 EXTENDED_OPS = (
     e.IBV_QP_EX_WITH_SEND | e.IBV_QP_EX_WITH_SEND_WITH_IMM | e.IBV_QP_EX_WITH_SEND_WITH_INV
     | e.IBV_QP_EX_WITH_RDMA_WRITE | e.IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM | e.IBV_QP_EX_WITH_RDMA_READ
     | e.IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP | e.IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD
-    | e.IBV_QP_EX_WITH_LOCAL_INV | e.IBV_QP_EX_WITH_BIND_MW
+    | e.IBV_QP_EX_WITH_LOCAL_INV
 )  # fmt: skip
 PATH_MTUS = {256: 1, 512: 2, 1024: 3, 2048: 4, 4096: 5}
 PATH_MTU_BYTES = {value: size for size, value in PATH_MTUS.items()}
@@ -203,31 +201,9 @@ class Peer:
             timeout_ms = 0
         return {"is": "events", "events": events}
 
-    # Shared receive queues and memory windows
-
-    def op_create_srq(self, srq, pd, max_wr, max_sge):
-        self.objects[srq] = SRQ(self.objects[pd], SrqInitAttr(SrqAttr(max_wr=max_wr, max_sge=max_sge)))
-
-    def op_arm_srq(self, srq, limit):
-        self.objects[srq].modify(SrqAttr(srq_limit=limit), e.IBV_SRQ_LIMIT)
-
-    def op_query_srq(self, srq):
-        attr = self.objects[srq].query()
-        return {"is": "srq", "max_wr": attr.max_wr, "limit": attr.srq_limit}
-
-    def op_alloc_mw(self, mw, pd, type2):
-        window = MW(self.objects[pd], e.IBV_MW_TYPE_2 if type2 else e.IBV_MW_TYPE_1)
-        self.objects[mw] = window
-        return {"is": "mw", "rkey": window.rkey}
-
-    def op_bind_mw(self, qp, mw, mr, addr, len, access, wr_id):
-        info = MWBindInfo(self.objects[mr], addr, len, access)
-        self.objects[qp].bind_mw(self.objects[mw], MWBind(info, send_flags=e.IBV_SEND_SIGNALED, wr_id=wr_id))
-        return {"is": "mw", "rkey": self.objects[mw].rkey}
-
     # Queue pairs
 
-    def op_create_qp(self, qp, pd, type, send_cq, recv_cq, caps, sq_sig_all, srq):
+    def op_create_qp(self, qp, pd, type, send_cq, recv_cq, caps, sq_sig_all):
         capabilities = QPCap(
             max_send_wr=caps["send_wr"],
             max_recv_wr=caps["recv_wr"],
@@ -239,7 +215,6 @@ class Peer:
             "qp_type": TYPES[type],
             "scq": self.objects[send_cq],
             "rcq": self.objects[recv_cq],
-            "srq": self.objects[srq] if srq else None,
             "cap": capabilities,
             "sq_sig_all": int(sq_sig_all),
         }
@@ -286,9 +261,6 @@ class Peer:
         }
         return {"is": "qp_attr", "attr": found, "sq_draining": bool(attr.sq_draining), "caps": caps}
 
-    def op_create_ah(self, ah, pd, path):
-        self.objects[ah] = AH(self.objects[pd], attr=self.path(path))
-
     def path(self, path):
         address = ipaddress.ip_address(path["gid"])
         if address.version == 4:
@@ -326,17 +298,9 @@ class Peer:
         )
         if wr["opcode"] in ("CMP_SWAP", "FETCH_ADD"):
             native.set_wr_atomic(wr["rkey"], wr["remote_addr"], wr["compare_add"], wr["swap"])
-        elif wr["opcode"] == "BIND_MW":
-            native.set_bind_wr(self.objects[wr["bind"]["mw"]], self.bind_info(wr["bind"]))
-            native.rkey = wr["rkey"]
-        elif wr.get("ah"):
-            native.set_wr_ud(self.objects[wr["ah"]], wr["remote_qpn"], wr["remote_qkey"])
         elif not invalidates:
             native.set_wr_rdma(wr["rkey"], wr["remote_addr"])
         return native
-
-    def bind_info(self, bind):
-        return MWBindInfo(self.objects[bind["mr"]], bind["addr"], bind["len"], bind["access"])
 
     def post_extended(self, qp, wrs):
         """Posts through ibv_wr_start ... ibv_wr_complete, which checks less than ibv_post_send does."""
@@ -364,8 +328,6 @@ class Peer:
                 qp.wr_atomic_fetch_add(wr["rkey"], wr["remote_addr"], wr["compare_add"])
             elif opcode == "LOCAL_INV":
                 qp.wr_local_inv(wr["inv_rkey"])
-            elif opcode == "BIND_MW":
-                qp.wr_bind_mw(self.objects[wr["bind"]["mw"]], wr["rkey"], self.bind_info(wr["bind"]))
             if wr["sges"]:
                 qp.wr_set_sge_list(len(wr["sges"]), sges(wr))
         qp.wr_complete()

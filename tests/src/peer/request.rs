@@ -48,7 +48,6 @@ pub enum Request {
         recv_cq: String,
         caps: Caps,
         sq_sig_all: bool,
-        srq: Option<String>,
     },
     /// `ibv_modify_qp`. Without a `mask` it names exactly the attributes that are given.
     ModifyQp { qp: String, attr: QpAttr, mask: Option<u32> },

@@ -94,7 +94,6 @@ impl<'a> End<'a> {
             recv_cq: self.cqs.last().context("no CQ")?.clone(),
             caps: Caps::default(),
             sq_sig_all: false,
-            srq: None,
         };
         let Reply::Qp { qpn } = self.peer.call(request)? else { bail!("no QP") };
         self.qps.push((name.into(), qpn));

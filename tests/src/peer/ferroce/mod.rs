@@ -233,11 +233,9 @@ impl Peer for FerrocePeer {
             Request::PollAsync { timeout_ms } => {
                 return Ok(Reply::Events { events: self.poll_async(milliseconds(timeout_ms)) });
             }
-            Request::CreateQp { qp, pd, kind, send_cq, recv_cq, caps, sq_sig_all, srq } => {
-                if kind != QpType::Rc || srq.is_some() {
-                    return Err(
-                        VerbsError::Unsupported("anything but RC without a shared receive queue").into()
-                    );
+            Request::CreateQp { qp, pd, kind, send_cq, recv_cq, caps, sq_sig_all } => {
+                if kind != QpType::Rc {
+                    return Err(VerbsError::Unsupported("anything but RC").into());
                 }
                 let init = QpInit {
                     qp_type: Service::Rc,
