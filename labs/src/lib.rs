@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The labs: exercises in which a student writes a piece of RDMA and is told what is right about it.
+//!
+//! A [`Lab`] is a text, a file to edit, hints, and a check in [`Step`]s. The student's file lives in a
+//! [`Folder`] of their own; nothing is written anywhere else. [`check()`] compiles the file, asks it questions
+//! drawn from a seed, and judges the answers by what the protocol says, not by comparing with stored outputs:
+//! a solution that only knows the questions of one run fails the next.
+//!
+//! ```no_run
+//! use ferroce_labs::{COURSE, Folder, Verdict, check};
+//!
+//! let lab = &COURSE[0];
+//! let folder = Folder::create("rdma-labs".as_ref())?;
+//! folder.start(lab)?;
+//! match check(&folder, lab, 41)?.verdict {
+//!     Verdict::Passed => println!("{} is done", lab.name),
+//!     Verdict::Failed(failure) => print!("{failure}"),
+//! }
+//! # Ok::<_, ferroce_labs::LabError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod bounded;
+mod check;
+mod course;
+mod dice;
+mod error;
+mod failure;
+mod folder;
+mod packet_by_hand;
+mod program;
+
+pub use check::{Check, Verdict, check};
+pub use course::{COURSE, Lab, Step, lab};
+pub use dice::fresh_seed;
+pub use error::LabError;
+pub use failure::{Failure, MAX_COLUMNS, MAX_LINES};
+pub use folder::{Folder, Progress};

@@ -1,0 +1,60 @@
+//! What a lab is, and which there are.
+
+use crate::dice::Dice;
+use crate::failure::Wrong;
+use crate::packet_by_hand::PACKET_BY_HAND;
+
+/// All labs in the order in which they are best done.
+pub const COURSE: &[Lab] = &[PACKET_BY_HAND];
+
+/// The lab with this name.
+pub fn lab(name: &str) -> Option<&'static Lab> {
+    COURSE.iter().find(|lab| lab.name == name)
+}
+
+/// A lab. Progress is kept under its name and those of its steps, so labs can move and be added.
+#[derive(Debug)]
+pub struct Lab {
+    /// What it is called on the command line and in the student's folder.
+    pub name: &'static str,
+    /// What it is called for people.
+    pub title: &'static str,
+    /// The text that the student reads, as Markdown.
+    pub text: &'static str,
+    /// Name of the file that the student edits.
+    pub file: &'static str,
+    /// What stands in it at first: it compiles, and its check fails.
+    pub starter: &'static str,
+    /// What is checked, one after the other.
+    pub steps: &'static [Step],
+    /// The program around the student's file: reads questions, one a line, and writes the answers.
+    pub(crate) harness: &'static str,
+    /// Draws a question of a step. Those with small numbers are simple, so that a failure is shown with the
+    /// simplest packet that has it.
+    pub(crate) draw: fn(step: &'static str, number: usize, dice: &mut Dice) -> Box<dyn Question>,
+}
+
+/// A part of a lab that is passed or not.
+#[derive(Debug)]
+pub struct Step {
+    /// Its name in the lab.
+    pub name: &'static str,
+    /// What it asks for, in a few words.
+    pub title: &'static str,
+    /// Help, from a nudge to nearly the answer.
+    pub hints: &'static [&'static str],
+    /// How many questions a check asks.
+    pub questions: usize,
+}
+
+/// Something that the student's program is asked.
+pub(crate) trait Question {
+    /// The question as the harness of the lab reads it: one line.
+    fn line(&self) -> String;
+
+    /// The question for people, short.
+    fn describe(&self) -> String;
+
+    /// Judges what the harness wrote for an answer.
+    fn judge(&self, answer: &str) -> Result<(), Wrong>;
+}

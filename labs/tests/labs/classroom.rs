@@ -1,0 +1,70 @@
+//! A student's folder for the time of a test.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ferroce_labs::{Check, Failure, Folder, Lab, MAX_COLUMNS, MAX_LINES, Verdict, check, lab};
+
+/// A folder in which one lab is started.
+pub(crate) struct Classroom {
+    pub(crate) folder: Folder,
+    pub(crate) lab: &'static Lab,
+}
+
+impl Classroom {
+    pub(crate) fn new(name: &str) -> Classroom {
+        let folder = Folder::create(&scratch()).unwrap();
+        let lab = lab(name).unwrap();
+        folder.start(lab).unwrap();
+        Classroom { folder, lab }
+    }
+
+    /// Puts `text` into the student's file.
+    pub(crate) fn write(&self, text: &str) {
+        fs::write(self.folder.file(self.lab), text).unwrap();
+    }
+
+    pub(crate) fn check(&self, seed: u64) -> Check {
+        check(&self.folder, self.lab, seed).unwrap()
+    }
+
+    /// Checks what must fail; the message must fit a terminal and say how to see it again.
+    pub(crate) fn fail(&self, seed: u64) -> Failure {
+        let Verdict::Failed(failure) = self.check(seed).verdict else { panic!("passed with seed {seed}") };
+        let text = failure.to_string();
+        assert!(text.lines().count() <= MAX_LINES, "{text}");
+        let prose = text.lines().filter(|line| !line.starts_with("Replay") && !line.starts_with("Hint"));
+        prose.for_each(|line| assert!(line.chars().count() <= MAX_COLUMNS, "{line}"));
+        assert!(text.contains(&format!("--seed {seed}\n")), "{text}");
+        failure
+    }
+}
+
+impl Drop for Classroom {
+    fn drop(&mut self) {
+        // Left behind it would only take room.
+        let _ = fs::remove_dir_all(self.folder.path());
+    }
+}
+
+/// A path of its own for each caller. Nothing is there yet.
+pub(crate) fn scratch() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("labs-{}-{number} it's", std::process::id());
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The reference solution of a lab.
+pub(crate) fn solution(lab: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("course").join(lab).join("solution.rs");
+    fs::read_to_string(path).unwrap()
+}
+
+/// The solution with one place changed.
+pub(crate) fn mutant(lab: &str, from: &str, to: &str) -> String {
+    let solution = solution(lab);
+    assert_eq!(solution.matches(from).count(), 1, "'{from}' must name one place in the solution");
+    solution.replace(from, to)
+}

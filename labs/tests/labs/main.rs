@@ -1,0 +1,6 @@
+//! The labs as a student meets them: files in a folder, checked.
+
+mod classroom;
+mod folders;
+mod hostile;
+mod packet_by_hand;
