@@ -144,3 +144,11 @@ fn a_train_that_the_kernel_refuses_goes_packet_by_packet() {
     assert!(!a.info().ports[0].segmentation, "and from then on all do");
     assert_eq!(a.tx_limits().ident_step, 0);
 }
+
+#[test]
+fn on_loopback_privileged_or_not_the_automatic_check_is_the_partial_one() {
+    let (link, _) = open(IcrcCheck::Auto).unwrap();
+    let port = &link.info().ports[0];
+    assert_eq!(port.icrc, IcrcMode::Partial);
+    assert!(port.icrc_reason.as_ref().is_some_and(|reason| reason.contains("never leave this machine")));
+}

@@ -222,6 +222,7 @@ fn suited(personality: Personality, ports: &[PortInfo], mtu: PathMtu) -> Persona
     let smallest = ports.iter().map(|port| port.receive_buffer).min().unwrap_or(0);
     let fits = smallest / 2 / (mtu.bytes() + BUFFER_OVERHEAD);
     let window = personality.window.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(16);
-    let read_chunk = personality.read_chunk.min(window);
+    // A READ is started whenever the window is not full, and then counts with all of its responses.
+    let read_chunk = personality.read_chunk.min(window / 2);
     Personality { window, read_chunk, ..personality }
 }

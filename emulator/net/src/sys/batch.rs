@@ -107,8 +107,8 @@ impl Inbox {
             header.msg_iov = part;
             header.msg_iovlen = 1;
         }
-        // SAFETY: each of the first `count` headers points to a name, a buffer and a control buffer of the stated lengths, all
-        // distinct, borrowed mutably from `self`, and valid for any bytes that the kernel writes.
+        // SAFETY: each of the first `count` headers points to a name, a buffer and a control buffer of the stated
+        // lengths, all distinct, borrowed mutably from `self`, and valid for any bytes that the kernel writes.
         let got = unsafe {
             let flags = libc::MSG_DONTWAIT;
             let count = self.batch as _;

@@ -143,6 +143,8 @@ impl Port {
         };
         if icrc == IcrcCheck::Partial {
             port.icrc_reason = Some("it was asked for".to_owned());
+        } else if icrc == IcrcCheck::Auto && addr.is_loopback() {
+            port.icrc_reason = Some("packets to a loopback address never leave this machine".to_owned());
         } else if let IpAddr::V4(v4) = addr {
             match tap::open(v4, &port.interface) {
                 Ok(tap) => {
@@ -156,7 +158,9 @@ impl Port {
                 }
             }
         }
-        if port.tap.is_none() {
+        // With a tap, packets from outside must not be joined, because that loses their Identifications. Trains
+        // from this machine come joined, and need not be cut up for a socket that drops them.
+        if port.tap.is_none() || addr.is_loopback() {
             port.receive_joined().map_err(NetError::system("prepare the UDP socket"))?;
         }
         Ok(port)
