@@ -5,15 +5,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use ferroce_tests::peer::{Peer, RemotePeer};
-use ferroce_tests::scenarios::Scenario;
+use ferroce_tests::pairs::Pair;
+use ferroce_tests::pingpong;
+use ferroce_tests::scenarios::{Bulk, Scenario};
 use ferroce_tests::tally::{Tally, Verdict};
-use ferroce_tests::vm::{Guest, Kernel, World, missing_packages, sandbox};
+use ferroce_tests::vm::{Direction, Guest, Kernel, World, missing_packages, sandbox};
+
+/// Side channels of ping-pongs use the ports behind it, one each.
+const FIRST_PORT: u16 = 18_515;
 
 /// Boots kernel soft-RoCE peers in virtual machines and runs the interop cases against them.
 #[derive(Parser)]
 struct Arguments {
-    /// Only cases that have this kernel (6.1 or 6.12) as their requester.
+    /// Only cases with this kernel (6.1 or 6.12).
     #[arg(long)]
     kernel: Option<Kernel>,
     /// The long matrices too.
@@ -59,7 +63,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let start = Instant::now();
     play_scenarios(arguments, &world, &mut tally);
-    println!("scenarios took {:.1} s", start.elapsed().as_secs_f64());
+    play_bulk(arguments, &world, &mut tally);
+    let middle = Instant::now();
+    play_pingpong(arguments, &world, &mut tally);
+    let (scenarios, pingpong) = (middle - start, middle.elapsed());
+    println!("scenarios took {:.0} s, ping-pongs {:.0} s", scenarios.as_secs_f64(), pingpong.as_secs_f64());
     println!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -70,25 +78,59 @@ fn has_device(guest: &Guest) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// Every scenario between the two kernels, in both directions: the expectations and the scenarios must be right
-/// before anything else is measured by them.
+/// Every scenario in both directions with each kernel; between the two kernels in a full run only.
 fn play_scenarios(arguments: &Arguments, world: &World, tally: &mut Tally) {
     let filter = arguments.filter.as_deref().unwrap_or("");
-    let directions = [(Kernel::V6_1, Kernel::V6_12), (Kernel::V6_12, Kernel::V6_1)];
-    for (from, to) in
-        directions.into_iter().filter(|(from, _)| arguments.kernel.is_none_or(|kernel| kernel == *from))
-    {
+    for pair in Pair::all() {
+        if !(arguments.full || pair.has_ferroce()) || arguments.kernel.is_some_and(|kernel| !pair.has(kernel))
+        {
+            continue;
+        }
         for scenario in Scenario::all() {
-            let name = format!("{} rxe-{from} to rxe-{to}", scenario.name);
+            let name = format!("{} {pair}", scenario.name);
             if name.contains(filter) {
-                tally.case(&name, || play(scenario, world.guest(from), world.guest(to)));
+                tally.case(&name, || pair.play(scenario, world));
             }
         }
     }
 }
 
-fn play(scenario: &Scenario, from: &Guest, to: &Guest) -> Result<Verdict> {
-    let (mut requester, mut responder) = (RemotePeer::open(from)?, RemotePeer::open(to)?);
-    let (requester, responder): (&mut dyn Peer, &mut dyn Peer) = (&mut requester, &mut responder);
-    scenario.run(requester, responder)
+/// Data in both directions between Ferroce and each kernel.
+fn play_bulk(arguments: &Arguments, world: &World, tally: &mut Tally) {
+    let filter = arguments.filter.as_deref().unwrap_or("");
+    for pair in Pair::all().into_iter().filter(Pair::has_ferroce) {
+        if arguments.kernel.is_some_and(|kernel| !pair.has(kernel)) {
+            continue;
+        }
+        for (bulk, loss) in Bulk::cases(arguments.full) {
+            let lost = match loss {
+                None => "nothing lost",
+                Some(Direction::Sent) => "guest's packets lost",
+                Some(Direction::Received) => "packets to the guest lost",
+            };
+            let name = format!("{bulk}, {lost}, {pair}");
+            if name.contains(filter) {
+                tally.case(&name, || pair.move_data(&bulk, loss, world));
+            }
+        }
+    }
+}
+
+/// The original on both sides: what the cases expect of it must be right.
+fn play_pingpong(arguments: &Arguments, world: &World, tally: &mut Tally) {
+    let filter = arguments.filter.as_deref().unwrap_or("");
+    let mut port = FIRST_PORT;
+    let directions = [(Kernel::V6_1, Kernel::V6_12), (Kernel::V6_12, Kernel::V6_1)];
+    for (server, client) in
+        directions.into_iter().filter(|(from, _)| arguments.kernel.is_none_or(|kernel| kernel == *from))
+    {
+        let other = pingpong::Other::original(world.guest(client));
+        for case in pingpong::cases(arguments.full) {
+            let name = format!("pingpong, server rxe-{server}, client rxe-{client}: {case}");
+            if name.contains(filter) {
+                port += 1;
+                tally.case(&name, || case.run(world.guest(server), true, &other, port));
+            }
+        }
+    }
 }

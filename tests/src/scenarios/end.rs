@@ -307,6 +307,15 @@ impl<'a> End<'a> {
         attr.state.context("a queue pair has a state")
     }
 
+    /// Whether a region is what the scenario said it should be, by checksum: reading it costs more.
+    pub(super) fn is_as_expected(&mut self, mr: &str) -> Result<bool> {
+        let bytes = &self.images.get(mr).context("no such region")?.bytes;
+        let expected = crc32fast::hash(bytes);
+        let request = Request::CrcMem { mr: mr.into(), offset: 0, len: bytes.len() };
+        let Reply::Crc { crc32 } = self.peer.call(request)? else { bail!("no checksum") };
+        Ok(crc32 == expected)
+    }
+
     /// Where memory is not what the scenario said it should be.
     pub(super) fn memory_problems(&mut self) -> Result<Vec<String>> {
         let mut problems = Vec::new();

@@ -31,6 +31,8 @@ pub struct Case {
     pub told: &'static str,
     /// What the scenario itself noted down.
     pub notes: &'static [&'static str],
+    /// What is just as right, where it depends on who is faster.
+    pub or: Option<&'static Case>,
     /// Why these peers differ from the others.
     pub why: &'static str,
 }
@@ -73,7 +75,17 @@ impl When {
 
 /// A case for all peers.
 pub(super) const fn always(requester: &'static str, responder: &'static str, states: &'static str) -> Case {
-    Case { when: When::Always, requester, responder, states, events: ("", ""), told: "", notes: &[], why: "" }
+    Case {
+        when: When::Always,
+        requester,
+        responder,
+        states,
+        events: ("", ""),
+        told: "",
+        notes: &[],
+        or: None,
+        why: "",
+    }
 }
 
 impl Case {
@@ -93,6 +105,11 @@ impl Case {
         self
     }
 
+    pub(super) const fn or(mut self, other: &'static Case) -> Self {
+        self.or = Some(other);
+        self
+    }
+
     pub(super) const fn notes(mut self, notes: &'static [&'static str]) -> Self {
         self.notes = notes;
         self
@@ -101,6 +118,17 @@ impl Case {
 
 /// Waits for what should come, and a moment for what should not; says what differs.
 pub(super) fn compare(case: &Case, stage: &mut Stage<'_>) -> Result<Vec<String>> {
+    let problems = compare_one(case, stage)?;
+    match case.or {
+        Some(other) if !problems.is_empty() => {
+            let more = compare_one(other, stage)?;
+            Ok(if more.is_empty() { more } else { [problems, vec!["or:".into()], more].concat() })
+        }
+        _ => Ok(problems),
+    }
+}
+
+fn compare_one(case: &Case, stage: &mut Stage<'_>) -> Result<Vec<String>> {
     let requester = Side::parse(case.requester)?;
     let responder = Side::parse(case.responder)?;
     stage.req.collect(requester.count())?;

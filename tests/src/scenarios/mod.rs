@@ -9,6 +9,7 @@
 //! posted late, 201, 202, ...; 900 is a receive that only a flush can complete.
 
 mod atomic;
+mod bulk;
 mod end;
 mod expect;
 mod local;
@@ -29,6 +30,7 @@ use anyhow::{Context, Result};
 
 use crate::peer::{Kind, Peer};
 use crate::tally::Verdict;
+pub use bulk::{Bulk, SIZES};
 pub use end::End;
 pub use expect::{Case, When};
 pub use setup::Setup;

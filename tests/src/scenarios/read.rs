@@ -124,7 +124,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 When::Responder(RXE),
                 "soft-RoCE answers as they come and never has more than one at a time",
             ),
-            always("1-2 RDMA_READ 64, 3 REM_INV_REQ_ERR, 4-16 flush", "", "ERR/ERR").told(REQ_ERR),
+            always("1-2 RDMA_READ 64, 3 REM_INV_REQ_ERR, 4-16 flush", "", "ERR/ERR")
+                .told(REQ_ERR)
+                .or(&always("1-16 RDMA_READ 64", "", "RTS/RTS")),
         ],
     },
 ];

@@ -131,8 +131,7 @@ impl FerrocePeer {
     fn post_send(&self, qp: &str, wrs: &[SendWr]) -> Result<(), PeerError> {
         let qpn = self.qp(qp)?;
         let data = wrs.iter().map(|wr| self.data(wr)).collect::<Result<Vec<_>, _>>()?;
-        let requests = wrs.iter().zip(&data).map(|(wr, data)| translate::request(wr, data));
-        let requests = requests.collect::<Result<Vec<_>, _>>()?;
+        let requests: Vec<_> = wrs.iter().zip(&data).map(|(wr, data)| translate::request(wr, data)).collect();
         self.nic.with(|device, now| device.post_send(now, qpn, &requests)).map_err(|error| error.cause.into())
     }
 

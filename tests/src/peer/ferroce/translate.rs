@@ -36,19 +36,19 @@ pub(super) enum Data {
     Inline(Vec<u8>),
 }
 
-pub(super) fn request<'a>(wr: &SendWr, data: &'a Data) -> Result<engine::SendWr<'a>, VerbsError> {
+pub(super) fn request<'a>(wr: &SendWr, data: &'a Data) -> engine::SendWr<'a> {
     let payload = match data {
         Data::Memory(sges) => Payload::Sges(sges),
         Data::Inline(bytes) => Payload::Inline(bytes),
     };
     let flags = engine::SendFlags::from_bits_truncate(wr.flags);
-    Ok(engine::SendWr { wr_id: wr.wr_id, op: operation(wr)?, payload, flags })
+    engine::SendWr { wr_id: wr.wr_id, op: operation(wr), payload, flags }
 }
 
-fn operation(wr: &SendWr) -> Result<SendOp, VerbsError> {
+fn operation(wr: &SendWr) -> SendOp {
     let remote = Remote { addr: wr.remote_addr, rkey: wr.rkey };
     let imm = ImmDt(wr.imm.to_be_bytes());
-    Ok(match wr.opcode {
+    match wr.opcode {
         Opcode::Send => SendOp::Send,
         Opcode::SendImm => SendOp::SendImm(imm),
         Opcode::SendInv => SendOp::SendInv(wr.inv_rkey),
@@ -57,8 +57,8 @@ fn operation(wr: &SendWr) -> Result<SendOp, VerbsError> {
         Opcode::Read => SendOp::Read(remote),
         Opcode::CmpSwap => SendOp::CompareSwap { remote, compare: wr.compare_add, swap: wr.swap },
         Opcode::FetchAdd => SendOp::FetchAdd { remote, add: wr.compare_add },
-        Opcode::LocalInv => return Err(VerbsError::Unsupported("LOCAL_INV")),
-    })
+        Opcode::LocalInv => SendOp::LocalInv(wr.inv_rkey),
+    }
 }
 
 pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr, VerbsError> {
@@ -184,6 +184,7 @@ fn status(status: WcStatus) -> Status {
         WcStatus::LocQpOpErr => Status::LocQpOpErr,
         WcStatus::LocProtErr => Status::LocProtErr,
         WcStatus::WrFlushErr => Status::WrFlushErr,
+        WcStatus::MwBindErr => Status::MwBindErr,
         WcStatus::BadRespErr => Status::BadRespErr,
         WcStatus::LocAccessErr => Status::LocAccessErr,
         WcStatus::RemInvReqErr => Status::RemInvReqErr,
@@ -201,6 +202,8 @@ fn opcode(opcode: engine::WcOpcode) -> WcOpcode {
         engine::WcOpcode::RdmaRead => WcOpcode::RdmaRead,
         engine::WcOpcode::CompSwap => WcOpcode::CompSwap,
         engine::WcOpcode::FetchAdd => WcOpcode::FetchAdd,
+        engine::WcOpcode::BindMw => WcOpcode::BindMw,
+        engine::WcOpcode::LocalInv => WcOpcode::LocalInv,
         engine::WcOpcode::Recv => WcOpcode::Recv,
         engine::WcOpcode::RecvRdmaWithImm => WcOpcode::RecvRdmaWithImm,
     }
