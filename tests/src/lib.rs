@@ -5,7 +5,7 @@
 //! * [`pingpong`] runs `ibv_rc_pingpong` against a program with the same flags.
 //! * [`scenarios`] are played by two peers; what should come of them stands beside them.
 //! * [`pairs`] are the two sides of an interop case.
-//! * [`bench`] measures Ferroce beside what it stands on.
+//! * [`mod@bench`] measures Ferroce beside what it stands on.
 //! * [`tally`] counts and prints results the way `tests/run` sums them up.
 
 pub mod bench;
