@@ -1,6 +1,7 @@
 //! The subcommands, one file each. A new one is a file with `Args` and `run`, and a line in each of the two
 //! lists below.
 
+mod demo;
 mod explain;
 
 use crate::failure::Failure;
@@ -10,16 +11,20 @@ use crate::failure::Failure;
 pub(crate) enum Outcome {
     /// Exit code 0.
     Done,
+    /// Something that was checked is not so: exit code 1.
+    Wrong,
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Args),
     Explain(explain::Args),
 }
 
 impl Command {
     pub(crate) fn run(self) -> Result<Outcome, Failure> {
         match self {
+            Self::Demo(args) => demo::run(&args),
             Self::Explain(args) => explain::run(&args),
         }
     }
