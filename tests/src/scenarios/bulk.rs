@@ -104,7 +104,8 @@ impl Bulk {
             mtu: (self.mtu, self.mtu),
             // Across the end of the PSN space on the way.
             psn: (0xFF_FF80, 0xFF_FFF0),
-            timeout: 14,
+            // 268 ms: an emulated CPU on a busy host may take its time.
+            timeout: 16,
             retry_cnt: 7,
             rnr_retry: 7,
             buf: room,
