@@ -70,6 +70,15 @@ impl Pair {
         [both_ways(Player::Ferroce, old), both_ways(Player::Ferroce, new), both_ways(old, new)].concat()
     }
 
+    /// Two halves of the pairs with Ferroce, each with both roles and both kernels.
+    pub fn short() -> [[Self; 2]; 2] {
+        let [old, new] = Kernel::ALL.map(Player::Rxe);
+        let half = |responder, requester| {
+            [Self { requester: Player::Ferroce, responder }, Self { requester, responder: Player::Ferroce }]
+        };
+        [half(old, new), half(new, old)]
+    }
+
     /// Whether this kernel is one of the two.
     pub fn has(&self, kernel: Kernel) -> bool {
         [self.requester, self.responder].contains(&Player::Rxe(kernel))
