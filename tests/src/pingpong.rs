@@ -40,6 +40,13 @@ impl<'a> Other<'a> {
     pub fn original(guest: &'a Guest) -> Self {
         Self { command: original(), place: Place::Guest(guest) }
     }
+
+    /// `ferroce pingpong` on the host: the command that was built beside this program.
+    pub fn ferroce() -> Self {
+        let here = std::env::current_exe().unwrap_or_default();
+        let command = vec![here.with_file_name("ferroce").display().to_string(), "pingpong".to_owned()];
+        Self { command, place: Place::Host }
+    }
 }
 
 /// The cases of a run; `full`: every size with every MTU and both families.
