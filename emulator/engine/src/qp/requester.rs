@@ -261,8 +261,9 @@ impl Requester {
                 self.started += 1;
             }
             self.cursor += 1;
+            // Before the next is looked at: it may have to wait for this one.
+            self.complete_local(conn, ctx);
         }
-        self.complete_local(conn, ctx);
         Ok(())
     }
 

@@ -159,3 +159,17 @@ fn local_requests_keep_their_place_in_the_order_of_completions() {
     let ok: Vec<_> = (1..=4).map(|id| (id, WcStatus::Success)).collect();
     assert_eq!(pair.ends[0].statuses(), ok);
 }
+
+#[test]
+fn a_window_bound_and_shut_in_one_go() {
+    let (mut pair, rkey) = with_window(MwType::Type2);
+    let (addr, region) = (pair.ends[1].buffer.addr(), pair.ends[1].mr.lkey);
+    let bind = Bind { rkey, region, addr, len: 64, access: Access::REMOTE_READ };
+    pair.send(1, 1, SendOp::BindMw(bind), &[]);
+    pair.send(1, 2, SendOp::LocalInv(rkey), &[]);
+    pair.send(1, 3, SendOp::LocalInv(rkey), &[]);
+    pair.settle();
+    let expected = [(1, WcStatus::Success), (2, WcStatus::Success), (3, WcStatus::LocQpOpErr)];
+    assert_eq!(pair.ends[1].statuses(), expected, "shut twice is once too often");
+    assert!(pair.log.is_empty(), "nothing of it leaves the device");
+}
