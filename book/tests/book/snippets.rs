@@ -1,0 +1,79 @@
+//! Code that pages show. Each snippet is what stands between two ANCHOR lines.
+
+use std::time::Duration;
+
+use ferroce_engine::*;
+use ferroce_fabric::*;
+
+#[test]
+fn a_nic_as_a_value() -> Result<(), VerbsError> {
+    // ANCHOR: value
+    let config = DeviceConfig::new("ferroce0", ["192.0.2.1".parse().unwrap()]);
+    let mut nic = Device::new(config, 7, NoTrace);
+    let pd = nic.alloc_pd()?;
+    let cq = nic.create_cq(16)?;
+
+    // The same seed and the same calls give the same NIC.
+    let copy = nic.clone();
+    let buffer = Buffer::new(4096);
+    let one = nic.reg_mr(pd, MrInit::new(&buffer, Access::REMOTE_WRITE | Access::LOCAL_WRITE))?;
+    let two = copy.clone().reg_mr(pd, MrInit::new(&buffer, Access::REMOTE_WRITE | Access::LOCAL_WRITE))?;
+    assert_eq!(one.rkey, two.rkey);
+    // ANCHOR_END: value
+    assert_eq!(nic.poll_cq(cq, &mut [])?, 0);
+    Ok(())
+}
+
+#[test]
+fn a_message_survives_a_loss() -> Result<(), VerbsError> {
+    let mut fabric: Fabric = Fabric::new(7);
+    let ends = ["left", "right"].map(|name| {
+        let host = fabric.add_host(name);
+        fabric.with(host, |nic, _| {
+            let (pd, cq) = (nic.alloc_pd().unwrap(), nic.create_cq(16).unwrap());
+            let cap = QpCap::default();
+            let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: true };
+            (End { host, qp: nic.create_qp(&init).unwrap() }, cq)
+        })
+    });
+    let [(left, left_cq), (right, right_cq)] = ends;
+    // ANCHOR: loss
+    fabric.connect([left, right], &Connection::default())?;
+    fabric.add_rule(Rule::new(Match::from(left.host).nth(1), Fate::Drop));
+
+    fabric.post_recv(right, &[RecvWr { wr_id: 2, sges: &[] }]).unwrap();
+    let (op, payload) = (SendOp::Send, Payload::Sges(&[]));
+    fabric.post_send(left, &[SendWr { wr_id: 1, op, payload, flags: SendFlags::SIGNALED }]).unwrap();
+    assert!(fabric.run_until_idle(1_000), "a lost packet is made good");
+
+    assert_eq!(fabric.poll(left.host, left_cq)[0].status, WcStatus::Success);
+    assert_eq!(fabric.poll(right.host, right_cq)[0].wr_id, 2);
+    assert!(fabric.now() > Time::ZERO + Duration::from_millis(67), "it took a timeout");
+    // ANCHOR_END: loss
+    Ok(())
+}
+
+#[test]
+fn a_policy_of_your_own() {
+    // ANCHOR: policy
+    /// Sends again from the middle between the start of the message and what was lost.
+    #[derive(Clone, Copy, Debug)]
+    struct GoBackHalf;
+
+    impl Recovery for GoBackHalf {
+        fn resume(&self, loss: &Loss) -> Psn {
+            let lost = loss.unacked.distance(loss.message);
+            loss.message + (lost / 2) as u32
+        }
+
+        fn boxed_clone(&self) -> Box<dyn Recovery> {
+            Box::new(*self)
+        }
+    }
+
+    let personality = Personality { name: "half", recovery: Box::new(GoBackHalf), ..Personality::ferroce() };
+    // ANCHOR_END: policy
+    let (message, unacked) = (Psn::new(0xFF_FFFE), Psn::new(2));
+    let loss = Loss { cause: LossCause::Timeout, unacked, message };
+    assert_eq!(personality.recovery.resume(&loss), Psn::new(0));
+}
