@@ -1,11 +1,13 @@
 //! `ferroce demo`: two NICs on real sockets, every operation, faults on the way, every byte verified.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use ferroce_visualizer::demo::stage::{self, Stage};
 use ferroce_visualizer::demo::{self, Chance, DemoError, FaultShares, Options, Progress, Row, Summary};
+use ferroce_visualizer::tui::{self, App, Glyphs, Look, Played};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Outcome;
@@ -45,6 +47,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "plain")]
     json: bool,
 
+    /// Draw the screen with ASCII characters only
+    #[arg(long, conflicts_with_all = ["plain", "json"])]
+    ascii: bool,
+
     /// Share of the packets that is lost, at most 50%
     #[arg(long, value_name = "SHARE", default_value = "3%", value_parser = share)]
     drop: Chance,
@@ -65,9 +71,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Messages of each operation at each path MTU in each direction
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    messages: u64,
+    /// Messages of each operation at each path MTU in each direction [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    messages: Option<u64>,
 
     /// Go on with further rounds for so long [default: one round]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -86,6 +92,9 @@ fn share(text: &str) -> Result<Chance, String> {
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let stop = stop_on_signals()?;
     let options = args.options();
+    if args.wants_screen() {
+        return play(args, &options, &stop);
+    }
     let mut out = anstream::stdout();
     let mut written = Ok(());
     let summary = demo::run(&options, &stop, &mut |progress| {
@@ -105,14 +114,70 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(if summary.verified { Outcome::Done } else { Outcome::Wrong })
 }
 
+/// The demo in slow motion, on a screen.
+fn play(args: &Args, options: &Options, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let stage = stage::udp_links().and_then(|links| Stage::new(links, options.seed, options.faults));
+    let stage = stage.map_err(|error| could_not_begin(&error))?;
+    let glyphs = if args.ascii || !is_unicode() { Glyphs::ASCII } else { Glyphs::UNICODE };
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let played = tui::play(App::new(stage, Look { glyphs, colours }), stop).map_err(|error| {
+        Failure::new(format_args!("cannot use the terminal: {error}"), "'ferroce demo --plain' needs none")
+    })?;
+    print_played(&mut anstream::stdout(), &played)
+}
+
+/// Whether the terminal can be expected to show more than ASCII. Where no locale is set, as in many containers,
+/// terminals nearly always can.
+fn is_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let console = std::env::var("TERM").is_ok_and(|term| term == "linux");
+    let has_utf8 = |locale: String| {
+        let locale = locale.to_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    };
+    !console && locale.is_none_or(has_utf8)
+}
+
+fn print_played(out: &mut impl Write, played: &Played) -> Result<Outcome, Failure> {
+    for (operation, messages) in &played.verified {
+        let (style, verdict) = if *messages > 0 { (GOOD, "verified") } else { (WARN, "not seen") };
+        writeln!(out, "{:<20} {messages:>5}  {style}{verdict}{style:#}", operation.name())?;
+    }
+    let messages = count(played.verified.iter().map(|(_, messages)| messages).sum(), "message");
+    let size = size(played.bytes);
+    if let Some(failure) = &played.failure {
+        writeln!(out, "{BAD}Wrong:{BAD:#} {failure}")?;
+        return Ok(Outcome::Wrong);
+    }
+    if played.verified.iter().all(|(_, messages)| *messages > 0) {
+        writeln!(out, "{GOOD}Verified:{GOOD:#} {messages}, {size}, every byte of them.")?;
+        return Ok(Outcome::Done);
+    }
+    writeln!(
+        out,
+        "{WARN}Stopped{WARN:#} before every operation was seen; {messages}, {size}, were verified."
+    )?;
+    paragraph(out, "'ferroce demo --plain' verifies all of them in a few seconds.")?;
+    Ok(Outcome::Wrong)
+}
+
 impl Args {
+    /// A person sits there, and has not asked for something that only makes sense at full speed.
+    fn wants_screen(&self) -> bool {
+        let plain = self.plain || self.json || self.messages.is_some() || self.seconds.is_some();
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        !plain && !dumb && io::stdout().is_terminal() && io::stdin().is_terminal()
+    }
+
     fn options(&self) -> Options {
         let [drop, duplicate, reorder, corrupt] =
             [self.drop, self.duplicate, self.reorder, self.corrupt].map(Chance::value);
         Options {
             seed: self.seed,
             faults: FaultShares { drop, duplicate, reorder, corrupt },
-            messages: self.messages,
+            messages: self.messages.unwrap_or(16),
             duration: self.seconds.map(Duration::from_secs),
         }
     }
@@ -171,7 +236,7 @@ fn header(out: &mut impl Write) -> io::Result<()> {
         ["messages", "bytes", "packets", "lost", "resent", "time"];
     writeln!(
         out,
-        "{STRONG}{:<20} {messages:>8} {bytes:>9} {packets:>8} {lost:>6} {again:>7} {time:>7}  verified{STRONG:#}",
+        "{STRONG}{:<20} {messages:>8} {bytes:>9} {packets:>7} {lost:>6} {again:>7} {time:>7}  verified{STRONG:#}",
         "operation"
     )
 }
@@ -182,7 +247,7 @@ fn print_row(out: &mut impl Write, row: &Row) -> io::Result<()> {
     let (style, mark) = if row.verified { (GOOD, "yes") } else { (BAD, "NO") };
     writeln!(
         out,
-        "{operation:<20} {messages:>8} {size:>9} {packets:>8} {lost:>6} {retransmitted:>7} {seconds:>5.2} s  \
+        "{operation:<20} {messages:>8} {size:>9} {packets:>7} {lost:>6} {retransmitted:>7} {seconds:>5.2} s  \
          {style}{mark}{style:#}"
     )
 }

@@ -4,6 +4,7 @@
 //! [`run`] does it at full speed, with [`Nic`](ferroce_net::Nic)s as any application would use them. A
 //! [`Stage`](stage::Stage) does it so slowly that a person can watch every packet.
 
+mod addresses;
 mod chance;
 mod error;
 mod host;

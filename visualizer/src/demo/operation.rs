@@ -77,13 +77,13 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// For full speed: from nothing to 256 full packets, and to 4 MiB at path MTU 4096.
+    /// For full speed: from nothing to 128 full packets, and to 4 MiB at path MTU 4096.
     pub(crate) fn thorough(mtu: PathMtu) -> Sizes {
-        let packets = if mtu == PathMtu::Mtu4096 { 1024 } else { 256 };
+        let packets = if mtu == PathMtu::Mtu4096 { 1024 } else { 128 };
         let mtu = mtu.bytes();
         let mut list = vec![0, mtu + 1, 1, packets * mtu, 3, 64, mtu - 1, mtu, 2 * mtu, 2 * mtu + 5];
-        list.extend([7 * mtu + 3, 16 * mtu, 33 * mtu - 1, 100 * mtu + 77]);
-        Sizes { list, most_drawn: 40 * mtu }
+        list.extend([7 * mtu + 3, 16 * mtu, 33 * mtu - 1]);
+        Sizes { list, most_drawn: 20 * mtu }
     }
 
     /// For slow motion: a handful of packets at most.
@@ -97,7 +97,7 @@ impl Sizes {
         self.list.iter().copied().max().unwrap_or(0)
     }
 
-    /// Bytes of message `number` from 0 of a kind: each of the list first, then any up to 40 packets long.
+    /// Bytes of message `number` from 0 of a kind: each of the list first, then any up to 20 packets long.
     pub(crate) fn of(&self, number: u64, dice: &mut Dice) -> usize {
         match usize::try_from(number).ok().and_then(|index| self.list.get(index)) {
             Some(size) => *size,

@@ -12,8 +12,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferroce_engine::{PathMtu, Psn, RnrTimer, Snapshot, Time, TraceEvent, Wc};
-use ferroce_net::Link;
+use ferroce_net::{IcrcCheck, Link, UdpLink};
 
+use super::addresses::on_free_addresses;
 use super::error::DemoError;
 use super::host::Host;
 use super::layout::Layout;
@@ -40,6 +41,18 @@ const SLOTS: usize = 3;
 
 /// Path MTU of the connection: the smallest, for many packets with few bytes.
 const MTU: PathMtu = PathMtu::Mtu256;
+
+/// Two addresses and links.
+pub type Links = [(IpAddr, Box<dyn Link>); 2];
+
+/// UDP sockets at two loopback addresses that nobody uses.
+///
+/// # Errors
+/// When there are none to be had.
+pub fn udp_links() -> Result<Links, DemoError> {
+    let open = |addr| Ok((addr, Box::new(UdpLink::open(&[addr], IcrcCheck::Auto)?) as Box<dyn Link>));
+    Ok(on_free_addresses(|[a, b]| Ok([open(a)?, open(b)?]))?)
+}
 
 /// News from the stage, in the order in which they happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,15 +111,11 @@ impl Stage {
     ///
     /// # Errors
     /// When a verb is refused.
-    pub fn new(
-        links: [(IpAddr, Box<dyn Link>); 2],
-        seed: u64,
-        shares: FaultShares,
-    ) -> Result<Stage, DemoError> {
+    pub fn new(links: Links, seed: u64, shares: FaultShares) -> Result<Stage, DemoError> {
         let [(addr_a, link_a), (addr_b, link_b)] = links;
         let mut actors = [Actor::new("A", addr_a, link_a, seed), Actor::new("B", addr_b, link_b, seed ^ 1)];
         let [a, b] = &mut actors;
-        let sides = [Side::open(a, addr_a, 16)?, Side::open(b, addr_b, 16)?];
+        let sides = [Side::open(a, addr_a, 12)?, Side::open(b, addr_b, 12)?];
         let sizes = Sizes::short(MTU);
         let layout = Layout::new(SLOTS, sizes.longest());
         let terms = Terms {
@@ -137,6 +146,11 @@ impl Stage {
         stage.collect(1);
         stage.news.clear();
         Ok(stage)
+    }
+
+    /// The addresses of the two NICs.
+    pub fn addrs(&self) -> [IpAddr; 2] {
+        self.sides.map(|side| side.addr)
     }
 
     /// What time it is on the stage.
