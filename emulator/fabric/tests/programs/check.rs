@@ -33,11 +33,13 @@ pub(crate) fn check(plan: &Plan, outcome: &Outcome) -> Checked {
 
 fn ok_send(planned: &crate::plan::Planned, wc: &Wc) -> bool {
     let opcode = match planned.message.kind {
-        Kind::Send | Kind::SendImm => WcOpcode::Send,
+        Kind::Send | Kind::SendImm | Kind::SendInv => WcOpcode::Send,
         Kind::Write | Kind::WriteImm => WcOpcode::RdmaWrite,
         Kind::Read => WcOpcode::RdmaRead,
         Kind::CompareSwap | Kind::SharedSwap => WcOpcode::CompSwap,
         Kind::FetchAdd | Kind::SharedAdd => WcOpcode::FetchAdd,
+        Kind::BindMw => WcOpcode::BindMw,
+        Kind::LocalInv => WcOpcode::LocalInv,
     };
     wc.opcode == opcode && wc.byte_len == planned.message.len && wc.imm.is_none()
 }
@@ -162,7 +164,7 @@ fn matches(plan: &Plan, outcome: &Outcome, end: usize, oracle: &Oracle<'_>, verd
     let mut spoiled_inbox = Vec::new();
     match (under_way, kind) {
         (Some(planned), Some(Kind::Write | Kind::WriteImm)) => spoiled_window.push(planned.remote),
-        (Some(planned), Some(Kind::Send | Kind::SendImm)) => {
+        (Some(planned), Some(kind)) if kind.is_send() => {
             let recv = planned.recv.expect("SENDs use receives");
             spoiled_inbox.clone_from(&plan.ends[end ^ 1].recvs[recv].sges);
         }

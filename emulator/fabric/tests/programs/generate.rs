@@ -163,23 +163,9 @@ fn step(dice: &mut Dice, mtus: &[PathMtu]) -> Step {
 
 fn message(dice: &mut Dice, mtu: PathMtu) -> Message {
     use Kind::*;
-    let kind = pick(
-        dice,
-        &[
-            Send,
-            Send,
-            SendImm,
-            Write,
-            Write,
-            WriteImm,
-            Read,
-            Read,
-            CompareSwap,
-            FetchAdd,
-            SharedAdd,
-            SharedSwap,
-        ],
-    );
+    let usual = [Send, SendImm, Write, Write, WriteImm, Read, Read, CompareSwap, FetchAdd];
+    let rare = [Send, SendInv, SharedAdd, SharedSwap, BindMw, LocalInv];
+    let kind = if one_in(dice, 3) { pick(dice, &rare) } else { pick(dice, &usual) };
     let mtu = mtu.bytes() as u64;
     let len = match dice.below(8) {
         0 => 0,
@@ -188,7 +174,11 @@ fn message(dice: &mut Dice, mtu: PathMtu) -> Message {
         5 | 6 => dice.below(mtu * 2),
         _ => dice.below(20_000),
     };
-    let len = if kind.is_atomic() { 8 } else { len as u32 };
+    let len = match kind {
+        _ if kind.is_atomic() => 8,
+        _ if kind.is_local() => 0,
+        _ => len as u32,
+    };
     Message {
         kind,
         len,
@@ -198,7 +188,7 @@ fn message(dice: &mut Dice, mtu: PathMtu) -> Message {
         signaled: !one_in(dice, 3),
         fence: one_in(dice, 8),
         solicited: one_in(dice, 3),
-        inline: len <= MAX_INLINE && !kind.is_atomic() && kind != Read && one_in(dice, 4),
+        inline: len <= MAX_INLINE && (kind.is_send() || matches!(kind, Write | WriteImm)) && one_in(dice, 4),
     }
 }
 

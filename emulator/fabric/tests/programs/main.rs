@@ -29,12 +29,15 @@ use shrink::Programs;
 
 type Traced = Vec<(Time, TraceEvent)>;
 
-/// Runs a program once and judges it.
+/// Runs a program once and judges it. A panic is a verdict like others.
 fn judge(program: &Program) -> Checked<Outcome> {
-    let plan = Plan::new(program);
-    let outcome = run::run::<NoTrace>(&plan)?;
-    check::check(&plan, &outcome)?;
-    Ok(outcome)
+    let run = || {
+        let plan = Plan::new(program);
+        let outcome = run::run::<NoTrace>(&plan)?;
+        check::check(&plan, &outcome)?;
+        Ok(outcome)
+    };
+    std::panic::catch_unwind(run).unwrap_or_else(|_| Err("a panic, see above".into()))
 }
 
 /// Runs a program, and once more with everything recorded: the packets must be the same.

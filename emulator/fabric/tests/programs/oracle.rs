@@ -45,7 +45,7 @@ impl<'p> Oracle<'p> {
 
     fn execute(&mut self, planned: &Planned) {
         match planned.message.kind {
-            Kind::Send | Kind::SendImm => {
+            Kind::Send | Kind::SendImm | Kind::SendInv => {
                 let data = gather(&self.local, &planned.sges);
                 let recv = &self.receiver.recvs[planned.recv.expect("SENDs use receives")];
                 scatter(&mut self.inbox, &recv.sges, &data);
@@ -72,6 +72,7 @@ impl<'p> Oracle<'p> {
             }
             // Checked together with all others that use the word.
             Kind::SharedAdd | Kind::SharedSwap => {}
+            Kind::BindMw | Kind::LocalInv => {}
         }
     }
 

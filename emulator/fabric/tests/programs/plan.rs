@@ -36,6 +36,8 @@ pub(crate) struct Planned {
     pub(crate) recv: Option<usize>,
     /// It must wait for the READs before it, which would otherwise see what it writes.
     pub(crate) fence: bool,
+    /// The message that bound the window which this one shuts.
+    pub(crate) shuts: Option<usize>,
 }
 
 impl Planned {
@@ -165,7 +167,13 @@ fn lay_out(program: &Program, end: EndRef) -> EndPlanned {
     let mut arena = Arena { used: 0, dice: &mut dice };
     let mut planned: Vec<Planned> = Vec::new();
     let mut recvs = 0;
-    for (index, message) in messages.into_iter().enumerate() {
+    let mut bound = Vec::new();
+    for (index, mut message) in messages.into_iter().enumerate() {
+        let shuts = if message.kind == Kind::LocalInv { bound.pop() } else { None };
+        if message.kind.is_local() && shuts.is_none() {
+            message.kind = Kind::BindMw;
+            bound.push(index);
+        }
         let len = message.len as usize;
         let remote = match message.kind {
             Kind::SharedAdd => Range { at: SHARED_ADD * 8, len: 8 },
@@ -177,7 +185,7 @@ fn lay_out(program: &Program, end: EndRef) -> EndPlanned {
         recvs += usize::from(recv.is_some());
         let fence = message.fence || races_with_a_read(&planned, &message, remote);
         let sges = arena.take(len, message.pieces[0]);
-        planned.push(Planned { message, wr_id: index as u64 + 1, sges, remote, recv, fence });
+        planned.push(Planned { message, wr_id: index as u64 + 1, sges, remote, recv, fence, shuts });
     }
     let memory = Memory { local: vec![0; arena.used + 8], inbox: Vec::new(), window: Vec::new() };
     let host = program.conns[end.conn].ends[end.side].host;

@@ -142,6 +142,8 @@ pub(crate) struct Message {
 pub(crate) enum Kind {
     Send,
     SendImm,
+    /// Shuts a window of the peer's that was bound for it.
+    SendInv,
     Write,
     WriteImm,
     Read,
@@ -152,11 +154,24 @@ pub(crate) enum Kind {
     SharedAdd,
     /// On a word that all of the host's peers try to replace.
     SharedSwap,
+    /// Binds a memory window of its own.
+    BindMw,
+    /// Shuts the window that was bound last.
+    LocalInv,
 }
 
 impl Kind {
     pub(crate) fn consumes_receive(self) -> bool {
-        matches!(self, Kind::Send | Kind::SendImm | Kind::WriteImm)
+        self.is_send() || self == Kind::WriteImm
+    }
+
+    pub(crate) fn is_send(self) -> bool {
+        matches!(self, Kind::Send | Kind::SendImm | Kind::SendInv)
+    }
+
+    /// Nothing of it leaves the device.
+    pub(crate) fn is_local(self) -> bool {
+        matches!(self, Kind::BindMw | Kind::LocalInv)
     }
 
     pub(crate) fn is_atomic(self) -> bool {
@@ -241,10 +256,8 @@ impl TroubleKind {
             TroubleKind::BadRkey
             | TroubleKind::BadRemoteRange
             | TroubleKind::NoRight
-            | TroubleKind::OtherDomain => has_data && !matches!(kind, Kind::Send | Kind::SendImm),
-            TroubleKind::ShortReceive | TroubleKind::BadReceive => {
-                matches!(kind, Kind::Send | Kind::SendImm) && message.len > 0
-            }
+            | TroubleKind::OtherDomain => has_data && !kind.is_send(),
+            TroubleKind::ShortReceive | TroubleKind::BadReceive => kind.is_send() && message.len > 0,
             TroubleKind::Invalidate => matches!(kind, Kind::Send),
             TroubleKind::NoReceive => kind.consumes_receive(),
             _ => false,

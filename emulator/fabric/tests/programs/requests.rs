@@ -125,11 +125,18 @@ fn operation<T>(plan: &Plan, world: &World<T>, end: usize, index: usize, compare
     let trouble = spoils(plan, end, index);
     let remote = remote(world, end, planned, trouble);
     let imm = planned.imm().unwrap_or(ImmDt([0; 4]));
+    let keys = &world.ends[end].keys;
     match planned.message.kind {
         Kind::Send if trouble == Some(TroubleKind::Invalidate) => {
             SendOp::SendInv(world.ends[end ^ 1].window.mr.rkey)
         }
         Kind::Send => SendOp::Send,
+        Kind::SendInv => SendOp::SendInv(keys[index].shut.expect("made with the world")),
+        Kind::LocalInv => {
+            let bound = planned.shuts.expect("otherwise it would bind");
+            SendOp::LocalInv(keys[bound].bind.expect("made with the world").rkey)
+        }
+        Kind::BindMw => SendOp::BindMw(keys[index].bind.expect("made with the world")),
         Kind::SendImm => SendOp::SendImm(imm),
         Kind::Write => SendOp::Write(remote),
         Kind::WriteImm => SendOp::WriteImm(remote, imm),
@@ -146,7 +153,11 @@ fn operation<T>(plan: &Plan, world: &World<T>, end: usize, index: usize, compare
 fn remote<T>(world: &World<T>, end: usize, planned: &Planned, trouble: Option<TroubleKind>) -> Remote {
     let peer = &world.ends[end ^ 1];
     let region = if planned.message.kind.is_atomic() { &world.hosts[peer.host].words } else { &peer.window };
-    let right = region.remote(planned.remote);
+    let mut right = region.remote(planned.remote);
+    // Some atomics go through a window that is bound on the peer's queue pair.
+    if matches!(planned.message.kind, Kind::CompareSwap | Kind::FetchAdd) && planned.message.place & 4 != 0 {
+        right.rkey = peer.gate;
+    }
     match trouble {
         Some(TroubleKind::BadRkey) => Remote { rkey: right.rkey ^ 1, ..right },
         Some(TroubleKind::BadRemoteRange) => {

@@ -396,6 +396,11 @@ impl<T: Watch> Run<'_, T> {
         progress.done_recvs += 1;
         let message = self.plan.ends[end].recvs[index].message;
         match (wc.status, message) {
+            (WcStatus::Success, Some(message))
+                if wc.invalidated != self.world.ends[end ^ 1].keys[message].shut =>
+            {
+                Err(format!("end {end}: not the key that message {message} shut: {wc:?}"))
+            }
             (WcStatus::Success, Some(message)) => self.check_effects(end ^ 1, message),
             (WcStatus::Success, None) => Err(format!("end {end}: a message out of nowhere: {wc:?}")),
             _ => Ok(()),
@@ -422,7 +427,7 @@ impl<T: Watch> Run<'_, T> {
         for (index, planned) in messages.iter().enumerate().take(last + 1).skip(from) {
             let peer = &self.world.ends[end ^ 1];
             let arrived = match planned.message.kind {
-                Kind::Send | Kind::SendImm => {
+                kind if kind.is_send() => {
                     let recv = planned.recv.expect("SENDs use receives");
                     let ranges = &self.plan.ends[end ^ 1].recvs[recv].sges;
                     let whole = crate::oracle::gather(&self.finished[end].inbox, ranges);

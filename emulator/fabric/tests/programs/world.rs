@@ -54,6 +54,19 @@ pub(crate) struct Live {
     /// For accesses that must be denied: a region of the window's size in the same domain that peers may only
     /// fetch from, or in another domain.
     pub(crate) denied: [Place; 2],
+    /// The key of a window that opens the words of the host to the peer.
+    pub(crate) gate: u32,
+    /// Of each message: the window that it binds or shuts.
+    pub(crate) keys: Vec<Keys>,
+}
+
+/// Windows that a message is about.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Keys {
+    /// To be bound by this message, at its own end.
+    pub(crate) bind: Option<Bind>,
+    /// Bound at the peer's end before anything is sent, for this message to shut.
+    pub(crate) shut: Option<u32>,
 }
 
 pub(crate) struct World<T> {
@@ -85,6 +98,10 @@ impl<T: Watch> World<T> {
         for index in 0..world.ends.len() {
             world.connect(plan, index);
         }
+        for index in 0..world.ends.len() {
+            world.make_windows(plan, index);
+        }
+        world.arm(plan);
         // Three timeouts at most, and as many NAKs, can use up retries without progress until then.
         let timeout = Duration::from_nanos(4096 << timeout_code(plan));
         world.heals = Time::ZERO + if program.trouble.is_some() { timeout * 3 / 2 } else { timeout * 5 / 2 };
@@ -105,13 +122,8 @@ impl<T: Watch> World<T> {
             let cqs = (0..queues).map(|_| device.create_cq(sizes).unwrap()).collect::<Vec<_>>();
             (pd, cqs)
         });
-        for cq in &cqs {
-            if let Some(arm) = host.polling.arm() {
-                self.fabric.with(id, |device, _| device.req_notify_cq(*cq, arm).unwrap());
-            }
-        }
         let words: Vec<u8> = plan.words[index].iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let words = place(&mut self.fabric, id, pd, &words, 0x40_0000, REMOTE);
+        let words = place(&mut self.fabric, id, pd, &words, 0x40_0000, REMOTE | Access::MW_BIND);
         self.hosts.push(Host { id, words, cqs, pd, events: Vec::new() });
     }
 
@@ -144,7 +156,56 @@ impl<T: Watch> World<T> {
         let foreign = place(fabric, id, other_pd, &memory.window, base + (4 << 32), REMOTE);
         let at = ferroce_fabric::End { host: id, qp };
         let denied = [read_only, foreign];
-        self.ends.push(Live { end, host: planned.host, at, local, inbox, window, denied });
+        let (gate, keys) = (0, Vec::new());
+        self.ends.push(Live { end, host: planned.host, at, local, inbox, window, denied, gate, keys });
+    }
+
+    /// Binds the windows that must be there from the start, and makes those that messages bind.
+    fn make_windows(&mut self, plan: &Plan, index: usize) {
+        let kind = if index.is_multiple_of(2) { MwType::Type1 } else { MwType::Type2 };
+        self.ends[index].gate = self.bind(index, kind);
+        let messages = &plan.ends[index].messages;
+        let keys = messages.iter().map(|planned| match planned.message.kind {
+            Kind::BindMw => Keys { bind: Some(self.new_window(index, MwType::Type2)), shut: None },
+            Kind::SendInv => Keys { bind: None, shut: Some(self.bind(index ^ 1, MwType::Type2)) },
+            _ => Keys::default(),
+        });
+        self.ends[index].keys = keys.collect::<Vec<_>>();
+    }
+
+    /// A window of an end, and how to bind it to all words of its host.
+    fn new_window(&mut self, index: usize, kind: MwType) -> Bind {
+        let live = &self.ends[index];
+        let Host { id, pd, words, .. } = &self.hosts[live.host];
+        let rkey = self.fabric.with(*id, |device, _| device.alloc_mw(*pd, kind).unwrap());
+        let access = Access::REMOTE_ATOMIC | Access::REMOTE_READ;
+        let len = words.buffer.len() as u64;
+        Bind { rkey: rkey & !0xff | (rkey + 1) & 0xff, region: words.mr.lkey, addr: words.iova, len, access }
+    }
+
+    /// Makes a window of an end and binds it at once.
+    fn bind(&mut self, index: usize, kind: MwType) -> u32 {
+        let bind = self.new_window(index, kind);
+        let (op, flags) = (SendOp::BindMw(bind), SendFlags::empty());
+        let wr = SendWr { wr_id: 0, op, payload: Payload::Sges(&[]), flags };
+        let Live { at, host, .. } = self.ends[index];
+        self.fabric.post_send(at, &[wr]).unwrap();
+        for cq in &self.hosts[host].cqs {
+            let done = self.fabric.poll(at.host, *cq);
+            assert!(done.iter().all(|wc| wc.status == WcStatus::Success), "{done:?}");
+        }
+        bind.rkey
+    }
+
+    /// Arms the queues of those who wait for events.
+    fn arm(&mut self, plan: &Plan) {
+        for (host, planned) in self.hosts.iter().zip(&plan.program.hosts) {
+            for cq in &host.cqs {
+                if let Some(arm) = planned.polling.arm() {
+                    self.fabric.with(host.id, |device, _| device.req_notify_cq(*cq, arm).unwrap());
+                }
+            }
+        }
     }
 
     fn connect(&mut self, plan: &Plan, index: usize) {
