@@ -3,6 +3,7 @@
 
 mod demo;
 mod explain;
+mod lab;
 
 use crate::failure::Failure;
 
@@ -19,6 +20,7 @@ pub(crate) enum Outcome {
 pub(crate) enum Command {
     Demo(demo::Args),
     Explain(explain::Args),
+    Lab(lab::Args),
 }
 
 impl Command {
@@ -26,6 +28,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(&args),
             Self::Explain(args) => explain::run(&args),
+            Self::Lab(args) => lab::run(&args),
         }
     }
 }
