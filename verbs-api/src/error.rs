@@ -120,6 +120,7 @@ fn name(status: WcStatus) -> &'static str {
         WcStatus::LocQpOpErr => "IBV_WC_LOC_QP_OP_ERR",
         WcStatus::LocProtErr => "IBV_WC_LOC_PROT_ERR",
         WcStatus::WrFlushErr => "IBV_WC_WR_FLUSH_ERR",
+        WcStatus::MwBindErr => "IBV_WC_MW_BIND_ERR",
         WcStatus::BadRespErr => "IBV_WC_BAD_RESP_ERR",
         WcStatus::LocAccessErr => "IBV_WC_LOC_ACCESS_ERR",
         WcStatus::RemInvReqErr => "IBV_WC_REM_INV_REQ_ERR",
@@ -147,6 +148,9 @@ fn explain(status: WcStatus) -> &'static str {
         WcStatus::WrFlushErr => {
             "it was not carried out, because the queue pair is in the error state; the first failed completion, \
              or an asynchronous event, tells why"
+        }
+        WcStatus::MwBindErr => {
+            "the memory window could not be bound; see that its region exists, has MW_BIND and holds the range"
         }
         WcStatus::BadRespErr => "the peer's response does not belong to the request; the peer is faulty",
         WcStatus::LocAccessErr => "the peer's WRITE with immediate data failed here; see its address and key",

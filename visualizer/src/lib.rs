@@ -5,4 +5,5 @@
 
 pub mod demo;
 pub mod explain;
+pub mod machine;
 pub mod tui;

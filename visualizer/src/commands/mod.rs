@@ -4,6 +4,7 @@
 mod demo;
 mod explain;
 mod lab;
+mod pingpong;
 
 use crate::failure::Failure;
 
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Explain(explain::Args),
     Lab(lab::Args),
+    Pingpong(pingpong::Args),
 }
 
 impl Command {
@@ -29,6 +31,7 @@ impl Command {
             Self::Demo(args) => demo::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Lab(args) => lab::run(&args),
+            Self::Pingpong(args) => pingpong::run(&args),
         }
     }
 }

@@ -1,0 +1,392 @@
+//! `ferroce pingpong`: messages to and fro, with itself or with the `ibv_rc_pingpong` of rdma-core.
+
+mod address;
+mod game;
+mod side_channel;
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ferroce::{
+    Access, CompletionQueue, ConnectOptions, Context, Endpoint, FaultRates, Faults, MemoryRegion, PathMtu,
+    QueuePair,
+};
+use ferroce_visualizer::demo::Chance;
+
+use self::address::{Equipment, Wish, failure};
+use self::game::{Game, Rules, Score};
+use self::side_channel::{Destination, Farewell, SideChannel};
+use super::Outcome;
+use crate::failure::Failure;
+use crate::text::{BAD, GOOD, WARN, count};
+
+/// Send messages to and fro, with another Ferroce or with ibv_rc_pingpong
+///
+/// Without SERVER this waits for a peer, with SERVER it connects to one. Either side may be the ibv_rc_pingpong
+/// of rdma-core on a real NIC or on soft-RoCE: flags, TCP side channel and output are the same. Give both sides
+/// the same -s, -n and -m.
+///
+/// The NIC runs on an address of this machine: the one from which SERVER is reached, or on which the client is,
+/// unless --addr, -d or -g name another. On one machine both sides find addresses of their own.
+///
+/// The exit code is 0 if all messages arrived, 1 if a byte was found wrong, and 2 if it did not work.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  # On one machine, in two terminals
+  ferroce pingpong
+  ferroce pingpong localhost
+
+  # Against soft-RoCE or hardware: GID 1 there is usually the IPv4 address ('ibv_devinfo -v' tells)
+  ibv_rc_pingpong -g 1                      # on the other machine, 192.0.2.7
+  ferroce pingpong 192.0.2.7
+
+  # Every byte of 64 KiB messages checked while packets get lost
+  ferroce pingpong -s 65536 --verify
+  ferroce pingpong -s 65536 --verify --drop 5% --seed 7 localhost
+
+  # Latency of small messages, polled for and slept for
+  ferroce pingpong -s 8 -n 10000 localhost
+  ferroce pingpong -s 8 -n 10000 -e localhost
+")]
+pub(crate) struct Args {
+    /// The machine on which the other side waits; without it, wait here
+    server: Option<String>,
+
+    /// Listen on or connect to this TCP port for the side channel
+    #[arg(short, long, value_name = "PORT", default_value_t = 18515)]
+    port: u16,
+
+    /// Run on this network interface [default: the one that leads to the peer]
+    #[arg(short = 'd', long, value_name = "INTERFACE")]
+    ib_dev: Option<String>,
+
+    /// Port of the device; there is only port 1
+    #[arg(short, long, value_name = "PORT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=1))]
+    ib_port: u8,
+
+    /// Run on this address of this machine
+    #[arg(long, value_name = "ADDRESS")]
+    addr: Option<IpAddr>,
+
+    /// Run on the interface's address with this GID index, as soft-RoCE numbers them; see 'ferroce devices'
+    #[arg(short, long, value_name = "INDEX")]
+    gid_idx: Option<usize>,
+
+    /// Transport of the queue pair
+    #[arg(long, value_enum, default_value_t = Transport::Rc)]
+    qp: Transport,
+
+    /// Bytes of a message
+    #[arg(short, long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=1 << 30))]
+    size: u32,
+
+    /// Path MTU: 256, 512, 1024, 2048 or 4096
+    #[arg(short, long, value_name = "BYTES", default_value = "1024", value_parser = path_mtu)]
+    mtu: PathMtu,
+
+    /// Receives to post at a time
+    #[arg(short, long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    rx_depth: u32,
+
+    /// Messages in each direction
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
+    iters: u64,
+
+    /// Service level. Without VLANs, RoCEv2 has nothing that it could change
+    #[arg(short = 'l', long, value_name = "SL", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=15))]
+    sl: u8,
+
+    /// Sleep until something completes [default: poll]
+    #[arg(short, long)]
+    events: bool,
+
+    /// Mark the first byte of each page; the waiting side checks them at the end
+    #[arg(short = 'c', long)]
+    chk: bool,
+
+    /// Change all bytes with every message, and check all that arrive
+    #[arg(long)]
+    verify: bool,
+
+    /// Lose this share of the packets in each direction
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    drop: Chance,
+
+    /// Decides which packets are lost
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Accepted as by the original; memory is never pinned here
+    #[arg(short, long, hide_short_help = true)]
+    odp: bool,
+
+    /// Accepted as by the original; memory is never pinned here
+    #[arg(short = 'O', long, hide_short_help = true)]
+    iodp: bool,
+
+    /// Accepted as by the original; there is one way of posting
+    #[arg(short = 'N', long = "new_send", hide_short_help = true)]
+    new_send: bool,
+}
+
+/// Transport services that the ping-pong can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Transport {
+    /// Reliable connection
+    Rc,
+}
+
+fn path_mtu(text: &str) -> Result<PathMtu, String> {
+    let known = text.parse().ok().and_then(PathMtu::from_bytes);
+    known.ok_or_else(|| "it is one of 256, 512, 1024, 2048 and 4096".to_owned())
+}
+
+/// A share that leaves a chance for packets to arrive at all.
+fn share(text: &str) -> Result<Chance, String> {
+    let chance: Chance = text.parse().map_err(|error| format!("{error}"))?;
+    if chance > Chance::percent(50.0) {
+        return Err("with more than 50% the connection would fail".to_owned());
+    }
+    Ok(chance)
+}
+
+pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut out = anstream::stdout();
+    match &args.server {
+        Some(server) => args.connect(server, &mut out),
+        None => args.wait(&mut out),
+    }
+}
+
+impl Args {
+    /// The side that connects, and sends first.
+    fn connect(&self, server: &str, out: &mut impl Write) -> Result<Outcome, Failure> {
+        let addresses = resolve(server, self.port)?;
+        let side = Side::new(self, self.wish().open(Some(addresses[0]), self.equipment())?)?;
+        let game = side.prepare(self)?;
+        print_local(out, &side)?;
+        let stream = TcpStream::connect(&addresses[..]).map_err(|error| {
+            Failure::new(
+                format_args!("cannot connect to {server}, TCP port {}: {error}", self.port),
+                "start the other side there first, without SERVER and with the same -p",
+            )
+        })?;
+        let mut channel = SideChannel::new(stream).map_err(|error| broken(&error))?;
+        channel.send(side.destination()).map_err(|error| broken(&error))?;
+        let peer = channel.receive().map_err(|error| broken(&error))?;
+        writeln!(out, "  remote address: {peer}")?;
+        side.connect(&peer, self.mtu)?;
+        channel.send_done().map_err(|error| broken(&error))?;
+        self.play(&side, game, channel, out)
+    }
+
+    /// The side that waits, and answers.
+    fn wait(&self, out: &mut impl Write) -> Result<Outcome, Failure> {
+        let listener = self.listen()?;
+        let wish = self.wish();
+        let open = |peer, out: &mut _| {
+            let side = Side::new(self, wish.open(peer, self.equipment())?)?;
+            print_local(out, &side)?;
+            Ok::<_, Failure>(side)
+        };
+        let early = if wish.is_open() { None } else { Some(open(None, out)?) };
+        let (stream, client) = listener.accept().map_err(|error| broken(&error))?;
+        drop(listener);
+        let mut channel = SideChannel::new(stream).map_err(|error| broken(&error))?;
+        let peer = channel.receive().map_err(|error| broken(&error))?;
+        let side = match early {
+            Some(side) => side,
+            // A GID index counts on the interface over which the client came, else its own address decides.
+            None => {
+                let theirs = peer.address().filter(|_| self.gid_idx.is_none());
+                open(Some(theirs.map_or(client, |address| SocketAddr::new(address, 0))), out)?
+            }
+        };
+        let game = side.prepare(self)?;
+        side.connect(&peer, self.mtu)?;
+        channel.send(side.destination()).map_err(|error| broken(&error))?;
+        channel.receive_done().map_err(|error| broken(&error))?;
+        writeln!(out, "  remote address: {peer}")?;
+        self.play(&side, game, channel, out)
+    }
+
+    fn play(
+        &self,
+        side: &Side,
+        game: Game<'_>,
+        channel: SideChannel,
+        out: &mut impl Write,
+    ) -> Result<Outcome, Failure> {
+        out.flush()?;
+        let score = game.play()?;
+        let outcome = self.report(side, &score, out)?;
+        out.flush()?;
+        if channel.part() == Farewell::HungUp {
+            side.stay_until_quiet();
+        }
+        Ok(outcome)
+    }
+
+    fn report(&self, side: &Side, score: &Score, out: &mut impl Write) -> io::Result<Outcome> {
+        let seconds = score.elapsed.as_secs_f64();
+        let (bytes, iters) = (u128::from(self.size) * u128::from(self.iters) * 2, self.iters);
+        // Neither is divided by zero: a game of no messages took no time.
+        let rate = bytes as f64 * 8.0 / (seconds * 1e6).max(f64::MIN_POSITIVE);
+        let each = seconds * 1e6 / (iters as f64).max(1.0);
+        writeln!(out, "{bytes} bytes in {seconds:.2} seconds = {rate:.2} Mbit/sec")?;
+        writeln!(out, "{iters} iters in {seconds:.2} seconds = {each:.2} usec/iter")?;
+        if score.unacknowledged {
+            writeln!(out, "{WARN}The last message was not acknowledged: the peer ended first.{WARN:#}")?;
+        }
+        let mut outcome = Outcome::Done;
+        if self.chk && self.server.is_none() {
+            for page in Game::wrong_pages(&side.memory) {
+                writeln!(out, "invalid data in page {page}")?;
+                outcome = Outcome::Wrong;
+            }
+        }
+        match score.first_wrong {
+            Some((message, byte)) => {
+                let wrong = count(score.wrong, "message");
+                writeln!(out, "{BAD}{wrong} arrived wrong, first message {message} at byte {byte}{BAD:#}")?;
+                outcome = Outcome::Wrong;
+            }
+            None if self.verify => {
+                writeln!(out, "{GOOD}Every byte of {} is right.{GOOD:#}", count(iters, "message"))?;
+            }
+            None => {}
+        }
+        Ok(outcome)
+    }
+
+    fn listen(&self) -> Result<TcpListener, Failure> {
+        let (v6, v4) = (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        // The IPv6 socket takes both kinds, where there is IPv6 at all.
+        let listener = TcpListener::bind((v6, self.port)).or_else(|_| TcpListener::bind((v4, self.port)));
+        listener.map_err(|error| {
+            let what = format_args!("cannot listen on TCP port {}: {error}", self.port).to_string();
+            Failure::new(what, "another side may be waiting there already; choose another port with -p")
+        })
+    }
+
+    fn wish(&self) -> Wish {
+        Wish { address: self.addr, interface: self.ib_dev.clone(), gid_index: self.gid_idx }
+    }
+
+    fn equipment(&self) -> Equipment {
+        let rates = FaultRates { drop: self.drop.value(), ..FaultRates::NONE };
+        let faults = Faults { seed: self.seed, transmit: rates, receive: rates };
+        Equipment { path_mtu: self.mtu, faults }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            iters: self.iters,
+            rx_depth: self.rx_depth,
+            events: self.events,
+            check: self.chk,
+            verify: self.verify,
+            serves_first: self.server.is_some(),
+        }
+    }
+}
+
+/// What one side has.
+struct Side {
+    qp: QueuePair,
+    cq: CompletionQueue,
+    memory: MemoryRegion,
+    context: Context,
+}
+
+impl Side {
+    fn new(args: &Args, context: Context) -> Result<Side, Failure> {
+        let make = || {
+            let cq = context.completion_queue(args.rx_depth + 1)?;
+            let pd = context.protection_domain()?;
+            let memory = pd.register(args.size as usize, Access::LOCAL_WRITE)?;
+            let qp = match args.qp {
+                Transport::Rc => pd.queue_pair(&cq).max_send_wr(1).max_recv_wr(args.rx_depth).build()?,
+            };
+            Ok::<_, ferroce::Error>((qp, cq, memory))
+        };
+        let (qp, cq, memory) = make().map_err(|error| failure(&error))?;
+        Ok(Side { qp, cq, memory, context })
+    }
+
+    fn prepare(&self, args: &Args) -> Result<Game<'_>, Failure> {
+        Game::prepare(&self.qp, &self.cq, &self.memory, args.rules())
+    }
+
+    fn destination(&self) -> Destination {
+        let Endpoint { gid, qpn, psn, .. } = self.qp.endpoint();
+        Destination { lid: 0, qpn, psn, gid: Destination::gid_of(gid) }
+    }
+
+    fn connect(&self, peer: &Destination, mtu: PathMtu) -> Result<(), Failure> {
+        let own = self.qp.endpoint().gid;
+        let Some(gid) = peer.address() else {
+            return Err(Failure::new(
+                "the peer did not say which address it has",
+                "start it with -g: 'ibv_devinfo -v' there lists its GIDs, and ::ffff:A.B.C.D is IPv4",
+            ));
+        };
+        if gid.is_ipv4() != own.is_ipv4() {
+            return Err(Failure::new(
+                format_args!("the peer is at {gid} and we are at {own}: one is IPv4, the other IPv6"),
+                "choose addresses of one kind with -g or --addr",
+            ));
+        }
+        let options = ConnectOptions {
+            path_mtu: Some(mtu),
+            max_rd_atomic: 1,
+            max_dest_rd_atomic: 1,
+            ..ConnectOptions::default()
+        };
+        let endpoint = Endpoint { gid, qpn: peer.qpn, psn: peer.psn, mtu };
+        self.qp.connect_with(&endpoint, &options).map_err(|error| failure(&error))
+    }
+
+    /// Goes on to acknowledge until the peer has been silent for longer than it takes to repeat a message.
+    fn stay_until_quiet(&self) {
+        const SILENCE: Duration = Duration::from_millis(300);
+        const LONGEST: Duration = Duration::from_secs(2);
+        let start = Instant::now();
+        let mut seen = self.context.link_counters().rx_packets;
+        while start.elapsed() < LONGEST {
+            thread::sleep(SILENCE);
+            let now = self.context.link_counters().rx_packets;
+            if std::mem::replace(&mut seen, now) == now {
+                break;
+            }
+        }
+    }
+}
+
+fn print_local(out: &mut impl Write, side: &Side) -> io::Result<()> {
+    writeln!(out, "  local address:  {}", side.destination())?;
+    out.flush()
+}
+
+fn resolve(server: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let next = "check the spelling, or give the address itself";
+    let found = (server, port).to_socket_addrs();
+    let found = found.map_err(|error| Failure::new(format_args!("cannot find {server}: {error}"), next))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if addresses.is_empty() {
+        return Err(Failure::new(format_args!("{server} has no address"), next));
+    }
+    Ok(addresses)
+}
+
+fn broken(error: &io::Error) -> Failure {
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the peer hung up before it said who it is".to_owned(),
+        io::ErrorKind::WouldBlock => "the peer said nothing for too long".to_owned(),
+        _ => format!("the side channel to the peer failed: {error}"),
+    };
+    Failure::new(what, "its own output tells why; is it a ping-pong program of the same --qp?")
+}
