@@ -156,7 +156,7 @@ impl Stream {
 
     /// Whether the atomics, all verified, have added up.
     pub(crate) fn check_sum(&self) -> Result<(), DemoError> {
-        let held = read_word(&self.own_and_peer()[1], self.layout.word());
+        let held = read_word(self.own_and_peer()[1], self.layout.word());
         if held == self.word {
             return Ok(());
         }
@@ -242,7 +242,7 @@ impl Stream {
     // --- after -------------------------------------------------------------------------------------------------
 
     fn check_word(&self, message: &Message) -> Result<(), String> {
-        let came = read_word(&self.own_and_peer()[0], self.layout.requester(message.slot));
+        let came = read_word(self.own_and_peer()[0], self.layout.requester(message.slot));
         if came == message.old {
             return Ok(());
         }

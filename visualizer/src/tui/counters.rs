@@ -41,7 +41,12 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model) {
         };
         let at = area.x + area.width.min(84);
         if end <= at && area.right() > at + text.len() as u16 {
-            line(Rect { x: at, width: area.right() - at, ..area }, 1 + who as u16, buf, &[(&text, Style::new())]);
+            line(
+                Rect { x: at, width: area.right() - at, ..area },
+                1 + who as u16,
+                buf,
+                &[(&text, Style::new())],
+            );
         }
     }
 }

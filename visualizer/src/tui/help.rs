@@ -27,10 +27,22 @@ fn signs(model: &Model) -> [String; 8] {
     let g = &model.look.glyphs;
     let [right, left] = g.heads;
     [
-        format!("  {0}{0}{0}{right} request, its name and PSN  {left}{1}{1}{1} answer: ACK, NAK, READ data", g.data, g.answer),
-        format!("  {0}{0}{1}  lost, or dropped by who got it  {2} sent again  {3} second copy", g.data, g.end, g.again, g.copy),
-        format!("  SQ  send queue: {} posted, {} some packets sent, {} all sent,", g.posted, g.sending, g.in_flight),
-        format!("      {} some acknowledged.  RQ  receive queue: {} receives posted", g.acknowledged, g.posted),
+        format!(
+            "  {0}{0}{0}{right} request, its name and PSN  {left}{1}{1}{1} answer: ACK, NAK, READ data",
+            g.data, g.answer
+        ),
+        format!(
+            "  {0}{0}{1}  lost, or dropped by who got it  {2} sent again  {3} second copy",
+            g.data, g.end, g.again, g.copy
+        ),
+        format!(
+            "  SQ  send queue: {} posted, {} some packets sent, {} all sent,",
+            g.posted, g.sending, g.in_flight
+        ),
+        format!(
+            "      {} some acknowledged.  RQ  receive queue: {} receives posted",
+            g.acknowledged, g.posted
+        ),
         format!("  CQ  completion queue: {} not yet seen by the application", g.completed),
         "  ~50 the sender waits another 50 µs for an answer before it sends again".to_owned(),
         "  PSNs are hexadecimal. Those of A's requests begin with 0, of B's with 8.".to_owned(),

@@ -156,16 +156,27 @@ impl Model {
                 self.gaps[who] = Some(*expected);
                 let (wanted, got) = (short(*expected), short(*got));
                 self.note(format!("gap: wants {wanted}"), Some(State::Dropped));
-                self.tell(time, format!("{me} expects {wanted} and gets {got}: a gap. It asks for {wanted} by a NAK."));
+                self.tell(
+                    time,
+                    format!("{me} expects {wanted} and gets {got}: a gap. It asks for {wanted} by a NAK."),
+                );
             }
             TraceEvent::Duplicate { psn, .. } => {
                 self.note("known already".to_owned(), None);
-                self.tell(time, format!("{me} has had {} already. It does not do it twice, but answers again.", short(*psn)));
+                self.tell(
+                    time,
+                    format!(
+                        "{me} has had {} already. It does not do it twice, but answers again.",
+                        short(*psn)
+                    ),
+                );
             }
             TraceEvent::Dropped { why, .. } => self.dropped(time, me, *why),
             TraceEvent::Refused { syndrome, .. } => self.note(syndrome.to_string(), Some(State::Dropped)),
             TraceEvent::Executed { msn, .. } => self.note(format!("message {msn} done"), None),
-            TraceEvent::Acknowledged { unacked, .. } => self.note(format!("all before {}", short(*unacked)), None),
+            TraceEvent::Acknowledged { unacked, .. } => {
+                self.note(format!("all before {}", short(*unacked)), None)
+            }
             TraceEvent::GoBack { cause, resume, .. } => {
                 let (why, resume) = (reason(*cause), short(*resume));
                 self.note(format!("back to {resume}"), None);
@@ -190,7 +201,7 @@ impl Model {
         };
         self.note(note.to_owned(), Some(State::Dropped));
         if why == DropReason::Icrc {
-            let text = format!("{me} finds that the ICRC does not fit, and drops the packet as if it were lost.");
+            let text = format!("{me} finds a wrong ICRC and drops the packet, as if it were lost.");
             self.tell(time, text);
         }
     }

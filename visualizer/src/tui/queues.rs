@@ -30,7 +30,8 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model, who: usize) {
     let for_cq = details.div_ceil(3).min(details);
     let for_sq = details - for_cq;
     let slots = &qp.requester.queue;
-    let cells: Vec<(char, Style)> = slots.iter().map(|slot| (glyph(model, qp, slot), look.strong())).collect();
+    let cells: Vec<(char, Style)> =
+        slots.iter().map(|slot| (glyph(model, qp, slot), look.strong())).collect();
     strip(area, 1, buf, model, "SQ", &cells, qp.requester.depth);
     for (row, slot) in slots.iter().take(usize::from(for_sq)).enumerate() {
         let text = format!("  #{} {} {} B {}", slot.wr_id, op_name(&slot.op), slot.len, progress(qp, slot));
@@ -128,9 +129,8 @@ fn progress(qp: &QpSnapshot, slot: &SendSlot) -> String {
 
 /// Packets of the request that are acknowledged.
 fn acknowledged(qp: &QpSnapshot, slot: &SendSlot) -> i32 {
-    slot.psns.map_or(0, |(first, last)| {
-        qp.requester.unacked.distance(first).clamp(0, last.distance(first) + 1)
-    })
+    slot.psns
+        .map_or(0, |(first, last)| qp.requester.unacked.distance(first).clamp(0, last.distance(first) + 1))
 }
 
 fn op_name(op: &SendOp) -> &'static str {

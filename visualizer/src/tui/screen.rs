@@ -35,7 +35,8 @@ pub fn render(area: Rect, buf: &mut Buffer, model: &Model) {
     } else {
         if area.width >= WIDE {
             let side = Constraint::Length((area.width / 5).clamp(28, 40));
-            let [left, centre, right] = Layout::horizontal([side, Constraint::Min(40), side]).spacing(1).areas(middle);
+            let [left, centre, right] =
+                Layout::horizontal([side, Constraint::Min(40), side]).spacing(1).areas(middle);
             queues::render(left, buf, model, 0);
             ladder::render(centre, buf, model);
             queues::render(right, buf, model, 1);
@@ -77,12 +78,7 @@ pub(super) fn heading(area: Rect, buf: &mut Buffer, model: &Model, name: &str) -
 }
 
 /// Writes a line of pieces with styles of their own, cut at the right edge. Returns the column behind it.
-pub(super) fn line(
-    area: Rect,
-    row: u16,
-    buf: &mut Buffer,
-    pieces: &[(&str, Style)],
-) -> u16 {
+pub(super) fn line(area: Rect, row: u16, buf: &mut Buffer, pieces: &[(&str, Style)]) -> u16 {
     let mut x = area.x;
     if row < area.height {
         for (text, style) in pieces {

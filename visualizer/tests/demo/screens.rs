@@ -6,19 +6,28 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ferroce_visualizer::demo::FaultShares;
+use ferroce_visualizer::demo::stage::Fate;
 use ferroce_visualizer::tui::{Action, App, Glyphs, KEYS, Look, screen};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};
 
-use crate::{FAULTS, stage};
+use crate::stage;
 
 const UNICODE: Look = Look { glyphs: Glyphs::UNICODE, colours: true };
 
+/// What packets suffer, and when: milliseconds from the beginning. Chance has no part in it.
+const WISHES: [(u64, Fate); 4] =
+    [(1_000, Fate::Lost), (6_000, Fate::Doubled), (8_500, Fate::Damaged), (12_000, Fate::Late)];
+
 /// An app after so many milliseconds, at the usual pace.
 fn app(look: Look, millis: u64) -> App {
-    let mut app = App::new(stage(11, FAULTS), look);
-    for _ in 0..millis / 50 {
+    let mut app = App::new(stage(11, FaultShares::default()), look);
+    for now in (0..millis).step_by(50) {
+        for (_, fate) in WISHES.iter().filter(|(at, _)| *at == now) {
+            app.act(Action::Wish(*fate));
+        }
         app.tick(Duration::from_millis(50));
     }
     app
@@ -50,12 +59,12 @@ fn expect(name: &str, terminal: &Terminal<TestBackend>) {
 
 #[test]
 fn at_80x24() {
-    expect("80x24.txt", &draw(&app(UNICODE, 9_000), 80, 24));
+    expect("80x24.txt", &draw(&app(UNICODE, 9_300), 80, 24));
 }
 
 #[test]
 fn at_120x40() {
-    expect("120x40.txt", &draw(&app(UNICODE, 13_000), 120, 40));
+    expect("120x40.txt", &draw(&app(UNICODE, 15_000), 120, 40));
 }
 
 #[test]
@@ -82,7 +91,7 @@ fn too_small_a_terminal_is_told_so() {
 
 #[test]
 fn plain_terminals_get_plain_characters() {
-    let terminal = draw(&app(Look { glyphs: Glyphs::ASCII, colours: false }, 9_000), 80, 24);
+    let terminal = draw(&app(Look { glyphs: Glyphs::ASCII, colours: false }, 9_300), 80, 24);
     expect("80x24-ascii.txt", &terminal);
     // The micro sign has no ASCII form that everybody reads as one.
     assert!(text(&terminal).replace('µ', "u").is_ascii());
@@ -90,8 +99,8 @@ fn plain_terminals_get_plain_characters() {
 
 #[test]
 fn nothing_is_told_by_colour_alone() {
-    let mono = draw(&app(Look { colours: false, ..UNICODE }, 9_000), 80, 24);
-    assert_eq!(text(&mono), text(&draw(&app(UNICODE, 9_000), 80, 24)));
+    let mono = draw(&app(Look { colours: false, ..UNICODE }, 9_300), 80, 24);
+    assert_eq!(text(&mono), text(&draw(&app(UNICODE, 9_300), 80, 24)));
     assert!(
         mono.backend().buffer().content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
     );
