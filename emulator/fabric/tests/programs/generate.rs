@@ -20,6 +20,7 @@ pub(crate) fn program(seed: u64) -> Program {
     let mtus: Vec<_> = conns.iter().map(|conn| conn.mtu).collect();
     Program {
         seed,
+        ipv6: one_in(&mut dice, 3),
         hosts: (0..hosts).map(|_| host(&mut dice)).collect(),
         link: link(&mut dice, faulty),
         rules: if faulty { (0..dice.below(5)).map(|_| rule(&mut dice, hosts)).collect() } else { Vec::new() },

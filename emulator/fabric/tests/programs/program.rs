@@ -10,6 +10,8 @@ use ferroce_fabric::{Link, Port, Rule};
 pub(crate) struct Program {
     /// Decides faults and data.
     pub(crate) seed: u64,
+    /// All addresses are IPv6.
+    pub(crate) ipv6: bool,
     pub(crate) hosts: Vec<HostPlan>,
     /// All links; their faults end when the plan says so.
     pub(crate) link: Link,

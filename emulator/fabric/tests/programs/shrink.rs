@@ -151,7 +151,8 @@ fn without_steps(program: &Program, start: usize, count: usize) -> Option<Progra
     (!less.steps.is_empty()).then_some(less)
 }
 
-const SIMPLER: [fn(&mut Program); 20] = [
+const SIMPLER: [fn(&mut Program); 21] = [
+    |p| p.ipv6 = false,
     |p| p.link.loss = Chance::NEVER,
     |p| p.link.duplicate = Chance::NEVER,
     |p| p.link.reorder = Chance::NEVER,

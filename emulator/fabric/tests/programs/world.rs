@@ -1,5 +1,6 @@
 //! A plan as live devices: regions, queues, connected queue pairs.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ferroce_engine::*;
@@ -109,10 +110,15 @@ impl<T: Watch> World<T> {
     }
 
     fn add_host(&mut self, plan: &Plan, index: usize, host: &HostPlan) {
-        let address = std::net::Ipv4Addr::new(10, 0, 0, index as u8 + 1);
+        let number = index as u8 + 1;
+        let address: IpAddr = if plan.program.ipv6 {
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()).into()
+        } else {
+            Ipv4Addr::new(10, 0, 0, number).into()
+        };
         let config = DeviceConfig {
             personality: host.personality(),
-            ..DeviceConfig::new(format!("host{index}"), [address.into()])
+            ..DeviceConfig::new(format!("host{index}"), [address])
         };
         let id = self.fabric.add_device(config);
         self.fabric.set_port(id, host.port);
