@@ -212,7 +212,7 @@ impl Requester {
             ctx.counters.local_ack_timeout_err += 1;
             self.use_up_a_retry(ctx)?;
             self.gap = None;
-            self.go_back(conn, LossCause::Timeout, ctx);
+            self.start_over(conn, ctx);
             self.restart_timer(ctx.now);
         }
         Ok(())
@@ -260,6 +260,7 @@ impl Requester {
     fn progress<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
         (self.retries, self.rnr_retries) = (self.config.retry_cnt, self.config.rnr_retry);
         self.gap = None;
+        self.allowance = self.allowance.saturating_mul(2);
         self.complete_local(conn, ctx);
         if self.next.is_before(self.una) {
             // What was about to be sent again has arrived after all.

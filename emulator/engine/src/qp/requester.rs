@@ -27,6 +27,10 @@ use crate::work::{SendFlags, SendOp, SendWqe, WcStatus, WorkQueue};
 /// Most bytes of a message (IBTA 9.7.1).
 pub(crate) const MAX_MESSAGE: u64 = 1 << 31;
 
+/// Packets that are sent after a timeout until the peer is heard of again. A peer that is alive and slow would
+/// drown in more: what it has not come to yet would be sent again and again.
+const AFTER_TIMEOUT: u32 = 16;
+
 /// PSNs that may be outstanding: half the number space, less one, so that old and new can be told apart.
 const PSN_SPACE: u32 = (1 << 23) - 1;
 
@@ -47,6 +51,9 @@ pub(crate) struct Requester {
     unasked: u32,
     /// The next packet must ask for an acknowledgement.
     ask: bool,
+    /// PSNs that may be outstanding, if that is less than the policy's window: few after a timeout, and twice as
+    /// many with each sign of progress.
+    pub(super) allowance: u32,
     /// The request at the cursor cannot be carried out; it fails when all before it are done.
     stuck: Option<WcStatus>,
     /// No new message is started.
@@ -84,6 +91,7 @@ impl Requester {
             responses_due: 0,
             unasked: 0,
             ask: false,
+            allowance: u32::MAX,
             stuck: None,
             draining: false,
             retries: 0,
@@ -105,7 +113,7 @@ impl Requester {
     pub(super) fn start(&mut self, psn: Psn) {
         (self.una, self.next, self.max) = (psn, psn, psn);
         (self.cursor, self.started, self.packet) = (self.sq.front(), self.sq.front(), 0);
-        (self.responses_due, self.unasked, self.ask) = (0, 0, false);
+        (self.responses_due, self.unasked, self.ask, self.allowance) = (0, 0, false, u32::MAX);
         (self.stuck, self.gap, self.timer, self.rnr_wait) = (None, None, None, None);
     }
 
@@ -335,12 +343,18 @@ impl Requester {
         if wqe.op.wants_response() && self.responses_due >= self.config.max_rd_atomic {
             return false;
         }
-        outstanding < ctx.policy.window.min(PSN_SPACE / 2)
+        outstanding < self.window(ctx)
+    }
+
+    /// PSNs that may be outstanding now.
+    fn window<T>(&self, ctx: &Ctx<'_, T>) -> u32 {
+        ctx.policy.window.min(self.allowance).min(PSN_SPACE / 2)
     }
 
     /// Whether this packet sets the AckReq bit.
     fn asks<T>(&self, wqe: &SendWqe, plan: &Plan, again: bool, ctx: &Ctx<'_, T>) -> bool {
-        if plan.wants_response || self.ask || self.unasked + 1 >= ctx.policy.window / 2 {
+        // Long messages ask on their way too: the timer must see that the peer is at work.
+        if plan.wants_response || self.ask || self.unasked + 1 >= self.window(ctx) / 8 {
             return true;
         }
         if !plan.ends {
@@ -365,6 +379,12 @@ impl Requester {
     }
 
     // --- going back --------------------------------------------------------------------------------------------
+
+    /// Goes back because the timer ran out.
+    pub(super) fn start_over<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
+        self.allowance = AFTER_TIMEOUT;
+        self.go_back(conn, LossCause::Timeout, ctx);
+    }
 
     /// Goes back after a loss. The packet at `una` is what is missing.
     pub(super) fn go_back<T: TraceSink>(&mut self, conn: &Conn, cause: LossCause, ctx: &mut Ctx<'_, T>) {

@@ -208,3 +208,30 @@ fn go_back_0_repeats_the_whole_message() {
     assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
     assert_eq!(pair.opcodes()[5], "0>RC_WRITE_FIRST");
 }
+
+#[test]
+fn a_long_message_asks_for_acknowledgements_on_its_way() {
+    let mut pair = Pair::new(Setup { mtu: PathMtu::Mtu256, ..Setup::default() });
+    write(&mut pair, 1, 1 << 16);
+    pair.settle();
+    let asking = pair.log.iter().filter(|(from, bytes)| *from == 0 && bytes[8] & 0x80 != 0).count();
+    assert_eq!(asking, 256 / 64);
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
+}
+
+#[test]
+fn a_silent_peer_is_not_flooded() {
+    let mut pair = Pair::new(Setup { mtu: PathMtu::Mtu256, ..Setup::default() });
+    pair.fate = Box::new(|_, _, _| Fate::Drop);
+    write(&mut pair, 1, 1 << 16);
+    pair.settle();
+    assert_eq!(pair.sent[0], 256);
+    for round in 1..=3 {
+        pair.run_for(67_200);
+        assert_eq!(pair.sent[0], 256 + round * 16, "a few packets after each timeout");
+    }
+    pair.fate = Box::new(|_, _, _| Fate::Deliver);
+    pair.run_for(67_200);
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
+    assert_eq!(pair.sent[0], 256 + 3 * 16 + 256, "and everything once it answers");
+}
