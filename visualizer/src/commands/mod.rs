@@ -2,6 +2,8 @@
 //! lists below.
 
 mod demo;
+mod devices;
+mod doctor;
 mod explain;
 mod lab;
 mod pingpong;
@@ -20,6 +22,8 @@ pub(crate) enum Outcome {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Demo(demo::Args),
+    Devices(devices::Args),
+    Doctor(doctor::Args),
     Explain(explain::Args),
     Lab(lab::Args),
     Pingpong(pingpong::Args),
@@ -29,6 +33,8 @@ impl Command {
     pub(crate) fn run(self) -> Result<Outcome, Failure> {
         match self {
             Self::Demo(args) => demo::run(&args),
+            Self::Devices(args) => devices::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Lab(args) => lab::run(&args),
             Self::Pingpong(args) => pingpong::run(&args),
