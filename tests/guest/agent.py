@@ -21,7 +21,7 @@ import pyverbs.enums as e
 from pyverbs.addr import AHAttr, GID, GlobalRoute
 from pyverbs.cq import CQ, CompChannel
 from pyverbs.device import Context
-from pyverbs.mr import MR
+from pyverbs.mr import MR, MW, MWBind, MWBindInfo
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
@@ -66,7 +66,7 @@ EXTENDED_OPS = (
     e.IBV_QP_EX_WITH_SEND | e.IBV_QP_EX_WITH_SEND_WITH_IMM | e.IBV_QP_EX_WITH_SEND_WITH_INV
     | e.IBV_QP_EX_WITH_RDMA_WRITE | e.IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM | e.IBV_QP_EX_WITH_RDMA_READ
     | e.IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP | e.IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD
-    | e.IBV_QP_EX_WITH_LOCAL_INV
+    | e.IBV_QP_EX_WITH_LOCAL_INV | e.IBV_QP_EX_WITH_BIND_MW
 )  # fmt: skip
 PATH_MTUS = {256: 1, 512: 2, 1024: 3, 2048: 4, 4096: 5}
 PATH_MTU_BYTES = {value: size for size, value in PATH_MTUS.items()}
@@ -122,6 +122,7 @@ class Peer:
         self.context = None
         self.objects = {}
         self.regions = {}
+        self.windows = {}
         self.channels = {}
 
     # Device and memory
@@ -153,6 +154,26 @@ class Peer:
 
     def op_crc_mem(self, mr, offset, len):
         return {"is": "crc", "crc32": zlib.crc32(self.regions[mr].map[offset : offset + len])}
+
+    def op_alloc_mw(self, mw, pd, type2):
+        window = MW(self.objects[pd], e.IBV_MW_TYPE_2 if type2 else e.IBV_MW_TYPE_1)
+        self.objects[mw] = window
+        self.windows[mw] = (type2, window.rkey)
+
+    def op_bind_mw(self, qp, wr_id, mw, mr, offset, len, access):
+        qp, window = self.objects[qp], self.objects[mw]
+        type2, before = self.windows[mw]
+        info = MWBindInfo(self.objects[mr], self.regions[mr].address + offset, len, access)
+        if type2:
+            rkey = before & ~0xFF | (before + 1) & 0xFF
+            qp.wr_start()
+            qp.wr_id, qp.wr_flags = wr_id, e.IBV_SEND_SIGNALED
+            qp.wr_bind_mw(window, rkey, info)
+            qp.wr_complete()
+            self.windows[mw] = (type2, rkey)
+            return {"is": "mw", "rkey": rkey}
+        qp.bind_mw(window, MWBind(info, send_flags=e.IBV_SEND_SIGNALED, wr_id=wr_id))
+        return {"is": "mw", "rkey": window.rkey}
 
     def op_destroy(self, name):
         self.objects[name].close()

@@ -26,6 +26,11 @@ pub enum Request {
     ReadMem { mr: String, offset: usize, len: usize },
     /// CRC-32 (as in zlib) of registered memory: [`Reply::Crc`].
     CrcMem { mr: String, offset: usize, len: usize },
+    /// `ibv_alloc_mw`; its key opens nothing before it is bound.
+    AllocMw { mw: String, pd: String, type2: bool },
+    /// Binds a window to part of a region, signaled, with the key after the one that it has: `ibv_bind_mw` for type 1,
+    /// `ibv_wr_bind_mw` for type 2: [`Reply::Mw`].
+    BindMw { qp: String, wr_id: u64, mw: String, mr: String, offset: u64, len: u64, access: u32 },
     /// Destroys the object of that name, whatever it is.
     Destroy { name: String },
     /// `ibv_create_cq`, with a completion channel of its own if `channel`: [`Reply::Cq`].
@@ -70,6 +75,8 @@ pub enum Reply {
     Device { gid: IpAddr, active_mtu: u32 },
     /// A memory region.
     Mr(Mr),
+    /// The key that a memory window has once it is bound.
+    Mw { rkey: u32 },
     /// Bytes of memory.
     Memory { data: Bytes },
     /// A checksum.

@@ -49,6 +49,8 @@ impl Access {
     pub const REMOTE_READ: u32 = 4;
     /// The peer may do atomics in it.
     pub const REMOTE_ATOMIC: u32 = 8;
+    /// Memory windows may be bound to it.
+    pub const MW_BIND: u32 = 16;
     /// Everything a peer can be allowed, and local writes.
     pub const ALL: u32 = 15;
 }

@@ -150,6 +150,32 @@ impl<'a> End<'a> {
         Ok(mr)
     }
 
+    pub(super) fn alloc_mw(&mut self, mw: &str, type2: bool) -> Result<()> {
+        self.peer.call(Request::AllocMw { mw: mw.into(), pd: "pd".into(), type2 })?;
+        Ok(())
+    }
+
+    /// Binds a window to `range` of a region. Gives it as a region that peers can name.
+    pub(super) fn bind(
+        &mut self,
+        (qp, wr_id): (&str, u64),
+        mw: &str,
+        (mr, range): (&str, Range<u64>),
+        access: u32,
+    ) -> Result<Mr> {
+        self.posted.insert(wr_id, (self.place(qp), false));
+        let (offset, len) = (range.start, range.end - range.start);
+        let (qp, mw, mr) = (qp.into(), mw.into(), mr.into());
+        let request = Request::BindMw { qp, wr_id, mw, mr, offset, len, access };
+        let Reply::Mw { rkey } = self.peer.call(request)? else { bail!("no window") };
+        Ok(Mr { rkey, lkey: 0, addr: self.buf.addr + offset })
+    }
+
+    /// Destroys an object and lets the caller look at a refusal.
+    pub(super) fn try_destroy(&mut self, name: &str) -> Result<(), PeerError> {
+        self.peer.call(Request::Destroy { name: name.into() }).map(drop)
+    }
+
     /// Writes memory as the application.
     pub(super) fn store(&mut self, mr: &str, offset: usize, data: &[u8]) -> Result<()> {
         self.peer.call(Request::WriteMem { mr: mr.into(), offset, data: Bytes(data.to_vec()) })?;

@@ -24,6 +24,7 @@ mod send;
 mod setup;
 mod stage;
 mod states;
+mod windows;
 mod write;
 
 use anyhow::{Context, Result};
@@ -62,6 +63,7 @@ impl Scenario {
             order::SCENARIOS,
             mtu::SCENARIOS,
             queues::SCENARIOS,
+            windows::SCENARIOS,
         ]
         .into_iter()
         .flatten()

@@ -9,7 +9,11 @@ use std::task::Wake;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ferroce_engine::{Arm, Buffer, Cq, MrInit, Pd, QpInit, QpType as Service, Qpn, VerbsError, Wc};
+use ferroce_engine as engine;
+use ferroce_engine::{
+    Arm, Bind, Buffer, Cq, MrInit, MwType, Payload, Pd, QpInit, QpType as Service, Qpn, SendOp, VerbsError,
+    Wc,
+};
 use ferroce_net::{NetError, Nic, NicBuilder};
 
 use super::{
@@ -36,6 +40,7 @@ pub struct FerrocePeer {
 enum Object {
     Pd(Pd),
     Mr { lkey: u32 },
+    Mw { rkey: u32 },
     Cq(Cq, Option<Arc<Channel>>),
     Qp(Qpn),
 }
@@ -111,6 +116,7 @@ impl FerrocePeer {
     fn destroy(&mut self, name: &str) -> Result<(), PeerError> {
         match self.object(name)? {
             Object::Pd(pd) => self.nic.with(|device, _| device.dealloc_pd(pd))?,
+            Object::Mw { rkey } => self.nic.with(|device, _| device.dealloc_mw(rkey))?,
             Object::Mr { lkey } => self.nic.with(|device, _| device.dereg_mr(lkey))?,
             Object::Cq(cq, _) => self.nic.destroy_cq(cq)?,
             Object::Qp(qpn) => self.nic.with(|device, _| device.destroy_qp(qpn))?,
@@ -135,6 +141,29 @@ impl FerrocePeer {
         self.nic.with(|device, now| device.post_send(now, qpn, &requests)).map_err(|error| error.cause.into())
     }
 
+    fn bind(
+        &mut self,
+        qp: &str,
+        wr_id: u64,
+        mw: String,
+        mr: &str,
+        (offset, len): (u64, u64),
+        access: u32,
+    ) -> Result<Reply, PeerError> {
+        let qpn = self.qp(qp)?;
+        let Object::Mw { rkey: before } = self.object(&mw)? else { return Err(nonsense("not a window")) };
+        let Object::Mr { lkey: region } = self.object(mr)? else { return Err(nonsense("not a region")) };
+        let rkey = before & !0xFF | before.wrapping_add(1) & 0xFF;
+        let addr = self.bytes(mr, 0, 0)?.addr().wrapping_add(offset);
+        let op = SendOp::BindMw(Bind { rkey, region, addr, len, access: translate::access(access)? });
+        let flags = engine::SendFlags::SIGNALED;
+        let request = engine::SendWr { wr_id, op, payload: Payload::Sges(&[]), flags };
+        let posted = self.nic.with(|device, now| device.post_send(now, qpn, &[request]));
+        posted.map_err(|error| error.cause)?;
+        self.objects.insert(mw, Object::Mw { rkey });
+        Ok(Reply::Mw { rkey })
+    }
+
     fn data(&self, wr: &SendWr) -> Result<Data, PeerError> {
         Ok(if wr.flags & SendFlags::INLINE == 0 {
             Data::Memory(translate::sges(&wr.sges))
@@ -147,8 +176,7 @@ impl FerrocePeer {
         let qpn = self.qp(qp)?;
         let sges: Vec<_> = wrs.iter().map(|wr| translate::sges(&wr.sges)).collect();
         let lists = wrs.iter().zip(&sges);
-        let requests: Vec<_> =
-            lists.map(|(wr, sges)| ferroce_engine::RecvWr { wr_id: wr.wr_id, sges }).collect();
+        let requests: Vec<_> = lists.map(|(wr, sges)| engine::RecvWr { wr_id: wr.wr_id, sges }).collect();
         self.nic.with(|device, now| device.post_recv(now, qpn, &requests)).map_err(|error| error.cause.into())
     }
 
@@ -214,6 +242,14 @@ impl Peer for FerrocePeer {
             Request::CrcMem { mr, offset, len } => {
                 let bytes = self.bytes(&mr, offset, len)?.to_vec(offset, len);
                 return Ok(Reply::Crc { crc32: crc32fast::hash(&bytes) });
+            }
+            Request::AllocMw { mw, pd, type2 } => {
+                let (pd, kind) = (self.pd(&pd)?, if type2 { MwType::Type2 } else { MwType::Type1 });
+                let rkey = self.nic.with(|device, _| device.alloc_mw(pd, kind))?;
+                self.objects.insert(mw, Object::Mw { rkey });
+            }
+            Request::BindMw { qp, wr_id, mw, mr, offset, len, access } => {
+                return self.bind(&qp, wr_id, mw, &mr, (offset, len), access);
             }
             Request::Destroy { name } => self.destroy(&name)?,
             Request::CreateCq { cq, depth, channel } => return self.create_cq(cq, depth, channel),
