@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-/// A handle into a [`Table`] of `T`: an index and the generation of what was stored there.
+/// A handle of a `T` in a device: an index and the generation of what was stored there.
 ///
 /// A handle that outlives its object finds nothing, even after the slot was used again.
 pub struct Id<T> {
