@@ -8,7 +8,7 @@ use std::time::Duration;
 use ferroce_visualizer::demo::stage::{self, Stage};
 use ferroce_visualizer::demo::{self, Chance, DemoError, FaultShares, Options, Progress, Row, Summary};
 use ferroce_visualizer::tui::{self, App, Glyphs, Look, Played};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Outcome;
 use crate::failure::Failure;
@@ -183,10 +183,11 @@ impl Args {
     }
 }
 
-/// A flag that Ctrl-C and friends raise. The second time they end the program at once.
+/// A flag that Ctrl-C and friends raise. The second time they end the program at once. SIGHUP does so the first
+/// time: there is no terminal left to restore, and waiting for keys from one that is gone would never end.
 fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM] {
         let again = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop));
         let first = again.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
         first.map_err(|error| Failure::new(format_args!("cannot watch for signals: {error}"), NEXT))?;
