@@ -52,7 +52,7 @@ fn two_ferroces_do_in_every_scenario_what_the_table_says() {
 #[test]
 fn data_arrive_with_every_size_and_path_mtu_however_much_is_lost() {
     for (mtu, ipv6, loss) in [(256, false, 0.0), (1024, true, 0.05), (4096, false, 0.05)] {
-        let bulk = Bulk { mtu, ipv6, longest: 1 << 20 };
+        let bulk = Bulk { mtu, ipv6, shortest: 0, longest: 1 << 20 };
         let [mut requester, mut responder] = peers(loss, 1).unwrap();
         let verdict = bulk.run(&mut requester, &mut responder).unwrap();
         assert_eq!(verdict, Verdict::Passed, "{bulk}, {loss} lost");
