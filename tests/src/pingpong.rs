@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::program::Place;
 use crate::tally::Verdict;
-use crate::vm::{Direction, Guest, Loss, Output};
+use crate::vm::{BRIDGE, Direction, Guest, Loss, Output};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// One packet of this many is lost: five percent.
@@ -44,7 +44,8 @@ impl<'a> Other<'a> {
     /// `ferroce pingpong` on the host: the command that was built beside this program.
     pub fn ferroce() -> Self {
         let here = std::env::current_exe().unwrap_or_default();
-        let command = vec![here.with_file_name("ferroce").display().to_string(), "pingpong".to_owned()];
+        let program = here.with_file_name("ferroce").display().to_string();
+        let command = [program.as_str(), "pingpong", "-d", BRIDGE].map(str::to_owned).to_vec();
         Self { command, place: Place::Host }
     }
 }

@@ -26,6 +26,7 @@ use anyhow::{Context, Result};
 pub use guest::{Guest, Output, Process};
 pub use kernel::Kernel;
 pub use loss::{Direction, Loss};
+pub(crate) use network::BRIDGE;
 pub use network::{HOST_IPV4, HOST_IPV6, MTU};
 pub use tools::missing_packages;
 

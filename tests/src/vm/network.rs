@@ -15,7 +15,7 @@ pub const HOST_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 /// Bytes of an Ethernet payload; large enough for the 4096-byte path MTU.
 pub const MTU: u32 = 9000;
 
-const BRIDGE: &str = "ferroce0";
+pub(crate) const BRIDGE: &str = "ferroce0";
 
 /// Makes the bridge and the taps. Must run inside the sandbox: it changes the network of its namespace.
 pub(super) fn create(kernels: &[Kernel]) -> Result<()> {
