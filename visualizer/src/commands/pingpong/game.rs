@@ -138,6 +138,10 @@ impl<'a> Game<'a> {
     }
 
     fn completed(&mut self, wc: Wc) -> Result<(), Failure> {
+        if self.score.unacknowledged {
+            // The game is over; what comes now are receives that were never used, flushed.
+            return Ok(());
+        }
         let is_last = self.sent + 1 == self.rules.iters && self.received == self.rules.iters;
         if wc.wr_id == SEND && wc.status == WcStatus::RetryExcErr && is_last {
             self.score.unacknowledged = true;
