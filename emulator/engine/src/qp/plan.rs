@@ -21,16 +21,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Packet `index` of `wqe`, which has its PSNs.
+    /// Packet `index` of `wqe`, which has its PSNs. A READ asks for at most `chunk` packets at a time.
     #[inline]
-    pub(super) fn new<T>(wqe: &SendWqe, index: u32, conn: &Conn, ctx: &Ctx<'_, T>) -> Plan {
+    pub(super) fn new<T>(wqe: &SendWqe, index: u32, chunk: u32, conn: &Conn, ctx: &Ctx<'_, T>) -> Plan {
         let opcode = wqe.op.packet_opcode(index, wqe.psns);
         let headers = conn.headers(opcode, wqe.first, ctx.policy);
         let wants_response = wqe.op.wants_response();
         let mut plan =
             Plan { headers, payload: 0, offset: 0, psns: 1, ends: index + 1 == wqe.psns, wants_response };
         match wqe.op {
-            SendOp::Read(remote) => plan.read(remote, wqe, index, conn, ctx.policy.read_chunk),
+            SendOp::Read(remote) => plan.read(remote, wqe, index, conn, chunk),
             SendOp::CompareSwap { remote, compare, swap } => plan.atomic(remote, swap, compare),
             SendOp::FetchAdd { remote, add } => plan.atomic(remote, add, 0),
             _ => plan.data(wqe, index, conn),

@@ -180,7 +180,7 @@ impl Requester {
         if !self.window_allows(wqe, ctx) {
             return Step::Idle;
         }
-        let plan = Plan::new(wqe, self.packet, conn, ctx);
+        let plan = Plan::new(wqe, self.packet, self.config.read_chunk, conn, ctx);
         if !train.takes(packet_len(plan.opcode(), plan.payload), limits) {
             return Step::Full;
         }
