@@ -1,13 +1,13 @@
 //! Programs that may be hostile, run with bounds on time, memory and output.
 //!
-//! Input and output are files: the kernel enforces the bound on output (`RLIMIT_FSIZE`), and nothing here ever
-//! waits for a pipe that a grandchild holds open.
+//! Outputs are files: the kernel enforces the bound on them (`RLIMIT_FSIZE`), and nothing here ever waits for a
+//! pipe that a grandchild holds open.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ const LIMIT_AND_RUN: &str =
 /// How often to look whether the program has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Runs `program` in `folder` with `files` as standard input, output and error.
+/// Runs `program` in `folder` with `files` as standard input, output and error, to its end.
 pub(crate) fn run(
     program: &Path,
     args: &[&str],
@@ -52,33 +52,64 @@ pub(crate) fn run(
     files: [File; 3],
     bounds: &Bounds,
 ) -> io::Result<End> {
-    let [input, output, errors] = files;
-    let limits = [bounds.memory_mib * 1024, bounds.file_mib * 2048, bounds.time.as_secs() + 1];
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", LIMIT_AND_RUN, "sh"])
-        .args(limits.map(|limit| limit.to_string()))
-        .arg(program)
-        .args(args)
-        .current_dir(folder)
-        .stdin(input)
-        .stdout(output)
-        .stderr(errors)
-        .process_group(0)
-        .spawn()?;
-    let group = Pid::from_raw(child.id().cast_signed());
-    let deadline = Instant::now() + bounds.time;
-    let end = loop {
-        if let Some(status) = child.try_wait()? {
-            let too_much = status.signal() == Some(Signal::SIGXFSZ as i32);
-            break if too_much { End::TooMuchOutput } else { End::Ended(status) };
+    Running::start(program, args, folder, files.map(Stdio::from), bounds)?.wait()
+}
+
+/// A program that runs. Dropping this stops it, with whatever it has started.
+pub(crate) struct Running {
+    child: Child,
+    deadline: Instant,
+}
+
+impl Running {
+    /// Starts `program` in `folder` with `files` as standard input, output and error.
+    pub(crate) fn start(
+        program: &Path,
+        args: &[&str],
+        folder: &Path,
+        files: [Stdio; 3],
+        bounds: &Bounds,
+    ) -> io::Result<Running> {
+        let [input, output, errors] = files;
+        let limits = [bounds.memory_mib * 1024, bounds.file_mib * 2048, bounds.time.as_secs() + 1];
+        let child = Command::new("/bin/sh")
+            .args(["-c", LIMIT_AND_RUN, "sh"])
+            .args(limits.map(|limit| limit.to_string()))
+            .arg(program)
+            .args(args)
+            .current_dir(folder)
+            .stdin(input)
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()?;
+        Ok(Running { child, deadline: Instant::now() + bounds.time })
+    }
+
+    /// When it will be stopped.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits for its end, which is at the deadline at the latest.
+    pub(crate) fn wait(&mut self) -> io::Result<End> {
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                let too_much = status.signal() == Some(Signal::SIGXFSZ as i32);
+                return Ok(if too_much { End::TooMuchOutput } else { End::Ended(status) });
+            }
+            if Instant::now() >= self.deadline {
+                return Ok(End::TimedOut);
+            }
+            thread::sleep(LOOK);
         }
-        if Instant::now() >= deadline {
-            break End::TimedOut;
-        }
-        thread::sleep(LOOK);
-    };
-    // Whatever it started goes with it; there may be nobody left.
-    let _ = killpg(group, Signal::SIGKILL);
-    child.wait()?;
-    Ok(end)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whatever it started goes with it; there may be nobody left.
+        let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
 }

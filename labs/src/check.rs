@@ -6,7 +6,8 @@ use crate::dice::Dice;
 use crate::error::LabError;
 use crate::failure::{Failure, Row, Wrong};
 use crate::folder::Folder;
-use crate::program::{Answer, Answers, Compiled, Program};
+use crate::program::{Compiled, Program};
+use crate::talk::{Players, Silence, Stop};
 
 /// What came of a check.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ enum Trouble {
     CompileTime,
     Wrong { question: Asked, wrong: Wrong, failing: usize },
     Panicked { question: Asked, message: String },
-    NoAnswer { question: Asked, end: End, errors: String },
+    NoAnswer { question: Asked, silence: Silence },
 }
 
 /// One question of a step.
@@ -75,21 +76,14 @@ fn ask(
     passed: &mut Vec<&'static str>,
 ) -> Result<Option<Trouble>, LabError> {
     let mut dice = Dice::new(seed);
-    let mut draw = |step: &'static Step| -> Vec<Asked> {
-        let draw_one = |number| (lab.draw)(step.name, number, &mut Dice::new(dice.bits()));
-        let questions: Vec<_> = (0..step.questions).map(draw_one).collect();
-        let of = step.questions;
-        questions.into_iter().enumerate().map(|(number, question)| Asked { number, of, question }).collect()
-    };
-    let steps: Vec<(&Step, Vec<Asked>)> = lab.steps.iter().map(|step| (step, draw(step))).collect();
-    let lines: Vec<String> = steps.iter().flat_map(|(_, asked)| asked).map(|a| a.question.line()).collect();
-    let token = format!("answer-{:016x}", dice.bits());
-    let Answers { answers, end, errors } = program.ask(&lines, &token)?;
-
-    let mut answers = answers.into_iter();
-    for (step, asked) in steps {
-        let given: Vec<Option<Answer>> = asked.iter().map(|_| answers.next()).collect();
-        if let Some(trouble) = judge(asked, given, end, &errors) {
+    let mut players = Players::new(program);
+    for step in lab.steps {
+        let mut draw_one = |number| {
+            let question = (lab.draw)(step.name, number, &mut Dice::new(dice.bits()));
+            Asked { number, of: step.questions, question }
+        };
+        let asked: Vec<Asked> = (0..step.questions).map(&mut draw_one).collect();
+        if let Some(trouble) = ask_step(asked, &mut players)? {
             return Ok(Some(trouble));
         }
         passed.push(step.name);
@@ -97,25 +91,29 @@ fn ask(
     Ok(None)
 }
 
-/// The first trouble in the answers to the questions of a step.
-fn judge(asked: Vec<Asked>, given: Vec<Option<Answer>>, end: End, errors: &str) -> Option<Trouble> {
-    let judge_one = |asked: &Asked, answer: &Option<Answer>| match answer {
-        Some(Answer::Given(answer)) => asked.question.judge(answer).err(),
-        _ => None,
-    };
-    let failing =
-        asked.iter().zip(&given).filter(|(asked, answer)| judge_one(asked, answer).is_some()).count();
-    for (question, answer) in asked.into_iter().zip(given) {
-        if let Some(wrong) = judge_one(&question, &answer) {
-            return Some(Trouble::Wrong { question, wrong, failing });
-        }
-        match answer {
-            Some(Answer::Given(_)) => {}
-            Some(Answer::Panicked(message)) => return Some(Trouble::Panicked { question, message }),
-            None => return Some(Trouble::NoAnswer { question, end, errors: errors.to_owned() }),
+/// Asks the questions of a step, all that can be asked, and gives the first trouble.
+fn ask_step(asked: Vec<Asked>, players: &mut Players<'_>) -> Result<Option<Trouble>, LabError> {
+    let mut first = None;
+    let mut failing = 0;
+    for question in asked {
+        let stop = match question.question.ask(players) {
+            Ok(()) => continue,
+            Err(Stop::Unable(error)) => return Err(error),
+            Err(stop) => stop,
+        };
+        failing += usize::from(matches!(stop, Stop::Wrong(_)));
+        let is_silent = matches!(stop, Stop::Silence(_));
+        first = first.or(Some((question, stop)));
+        if is_silent {
+            break;
         }
     }
-    None
+    Ok(first.map(|(question, stop)| match stop {
+        Stop::Wrong(wrong) => Trouble::Wrong { question, wrong, failing },
+        Stop::Panicked(message) => Trouble::Panicked { question, message },
+        Stop::Silence(silence) => Trouble::NoAnswer { question, silence },
+        Stop::Unable(_) => unreachable!("returned above"),
+    }))
 }
 
 impl Trouble {
@@ -153,7 +151,7 @@ impl Trouble {
                 let rows = [("For", question.question.describe()), ("Panic", message)];
                 (place(&question), None, rows.map(|(label, text)| Row::text(label, &text)).to_vec())
             }
-            Trouble::NoAnswer { question, end, errors } => {
+            Trouble::NoAnswer { question, silence: Silence { end, errors } } => {
                 let mut rows = vec![
                     Row::text("For", &question.question.describe()),
                     Row::text("What", &explain_end(end)),

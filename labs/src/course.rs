@@ -1,8 +1,8 @@
 //! What a lab is, and which there are.
 
 use crate::dice::Dice;
-use crate::failure::Wrong;
 use crate::packet_by_hand::PACKET_BY_HAND;
+use crate::talk::{Players, Stop};
 
 /// All labs in the order in which they are best done.
 pub const COURSE: &[Lab] = &[PACKET_BY_HAND];
@@ -27,8 +27,10 @@ pub struct Lab {
     pub starter: &'static str,
     /// What is checked, one after the other.
     pub steps: &'static [Step],
-    /// The program around the student's file: reads questions, one a line, and writes the answers.
+    /// The program around the student's file: hears questions, and says the answers.
     pub(crate) harness: &'static str,
+    /// Modules that the student's file may use, by name; each is a file that the student can read.
+    pub(crate) modules: &'static [(&'static str, &'static str)],
     /// Draws a question of a step. Those with small numbers are simple, so that a failure is shown with the
     /// simplest packet that has it.
     pub(crate) draw: fn(step: &'static str, number: usize, dice: &mut Dice) -> Box<dyn Question>,
@@ -47,14 +49,11 @@ pub struct Step {
     pub questions: usize,
 }
 
-/// Something that the student's program is asked.
+/// Something that the student's program is asked, or a game that it plays.
 pub(crate) trait Question {
-    /// The question as the harness of the lab reads it: one line.
-    fn line(&self) -> String;
-
     /// The question for people, short.
     fn describe(&self) -> String;
 
-    /// Judges what the harness wrote for an answer.
-    fn judge(&self, answer: &str) -> Result<(), Wrong>;
+    /// Asks, and judges what comes.
+    fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop>;
 }

@@ -29,6 +29,7 @@ mod failure;
 mod folder;
 mod packet_by_hand;
 mod program;
+mod talk;
 
 pub use check::{Check, Verdict, check};
 pub use course::{COURSE, Lab, Step, lab};

@@ -8,7 +8,7 @@ use ferroce_wire::{Bth, Headers, Opcode, Packet, PseudoHeader, Psn, Qpn, Reth, U
 use super::{BTH, ICRC, PAD, judge};
 use crate::course::Question;
 use crate::dice::Dice;
-use crate::failure::Wrong;
+use crate::talk::{Players, Stop};
 
 /// "Don't fragment", offset 0.
 const FLAGS_FRAGMENT: u16 = 0x4000;
@@ -71,7 +71,8 @@ impl Message {
     }
 }
 
-impl Question for Message {
+impl Message {
+    /// The message as the harness reads it.
     fn line(&self) -> String {
         let Bth { solicited, migrated, pkey, dest_qp, ack_request, psn, .. } = self.headers.bth;
         let mut line = match self.headers.reth {
@@ -92,7 +93,9 @@ impl Question for Message {
         }
         line
     }
+}
 
+impl Question for Message {
     fn describe(&self) -> String {
         let packet = self.packet();
         let PseudoHeader::V4 { src, dst, ident, src_port, .. } = self.flow else {
@@ -105,7 +108,8 @@ impl Question for Message {
         }
     }
 
-    fn judge(&self, answer: &str) -> Result<(), Wrong> {
-        judge::judge(self, answer)
+    fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {
+        let answer = players.ask(&self.line())?;
+        Ok(judge::judge(self, &answer)?)
     }
 }

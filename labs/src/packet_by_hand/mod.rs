@@ -21,6 +21,7 @@ pub(crate) const PACKET_BY_HAND: Lab = Lab {
     file: "packet.rs",
     starter: course_file!("starter.rs"),
     harness: course_file!("harness.rs"),
+    modules: &[],
     steps: &[
         Step {
             name: BTH,

@@ -1,0 +1,173 @@
+//! Conversations with the student's program, by lines.
+//!
+//! The program's standard input is a socket, and its harness writes there too. So what the student's code prints
+//! gets into nobody's way, and several programs can take part in one exercise, each with a socket of its own.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::bounded::{Bounds, End, Running};
+use crate::error::LabError;
+use crate::failure::Wrong;
+use crate::program::{Program, create, read_start};
+
+/// All questions of a lab together take milliseconds.
+const ANSWERS: Bounds = Bounds { time: Duration::from_secs(5), memory_mib: 512, file_mib: 4 };
+
+/// Most bytes of one line.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// Programs of one check; what needs more of them at once would be no exercise.
+const MOST_PROGRAMS: usize = 256;
+
+/// Why a question has no right answer.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It was answered, and the answer breaks a rule.
+    Wrong(Wrong),
+    /// The student's code panicked, with this message and place.
+    Panicked(String),
+    /// There was no answer.
+    Silence(Silence),
+    /// The check itself could not go on.
+    Unable(LabError),
+}
+
+impl From<Wrong> for Stop {
+    fn from(wrong: Wrong) -> Stop {
+        Stop::Wrong(wrong)
+    }
+}
+
+impl From<LabError> for Stop {
+    fn from(error: LabError) -> Stop {
+        Stop::Unable(error)
+    }
+}
+
+/// A program that says nothing more.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    /// How it ended.
+    pub(crate) end: End,
+    /// The start of its error output.
+    pub(crate) errors: String,
+}
+
+/// The student's program, as often as an exercise needs it, for the time of one check.
+pub(crate) struct Players<'a> {
+    program: &'a Program,
+    deadline: Instant,
+    started: usize,
+    answering: Option<Student>,
+}
+
+impl<'a> Players<'a> {
+    pub(crate) fn new(program: &'a Program) -> Players<'a> {
+        Players { program, deadline: Instant::now() + ANSWERS.time, started: 0, answering: None }
+    }
+
+    /// Asks the one program that answers question after question, and gives its answer.
+    pub(crate) fn ask(&mut self, line: &str) -> Result<String, Stop> {
+        let mut student = match self.answering.take() {
+            Some(student) => student,
+            None => self.start()?,
+        };
+        student.say(line)?;
+        let answer = student.hear();
+        // One that is silent will not speak again; one whose code panicked will.
+        if !matches!(answer, Err(Stop::Silence(_))) {
+            self.answering = Some(student);
+        }
+        answer
+    }
+
+    /// Starts a program.
+    pub(crate) fn start(&mut self) -> Result<Student, Stop> {
+        assert!(self.started < MOST_PROGRAMS, "an exercise starts few programs");
+        self.started += 1;
+        let time = self.deadline.saturating_duration_since(Instant::now());
+        Ok(Student::start(self.program, self.started, Bounds { time, ..ANSWERS })?)
+    }
+}
+
+/// A running program of the student's.
+pub(crate) struct Student {
+    running: Running,
+    lines: BufReader<UnixStream>,
+    errors: PathBuf,
+}
+
+impl Student {
+    fn start(program: &Program, number: usize, bounds: Bounds) -> Result<Student, LabError> {
+        let (folder, path) = (program.folder(), program.path());
+        let errors = folder.join(format!("errors-{number}.txt"));
+        let output = create(&folder.join(format!("output-{number}.txt")))?;
+        let (ours, theirs) = UnixStream::pair().map_err(LabError::io("make a socket for", path))?;
+        let files = [Stdio::from(OwnedFd::from(theirs)), output.into(), create(&errors)?.into()];
+        let running = Running::start(path, &[], folder, files, &bounds);
+        let running = running.map_err(LabError::io("run", path))?;
+        Ok(Student { running, lines: BufReader::new(ours), errors })
+    }
+
+    /// Sends a line.
+    pub(crate) fn say(&mut self, line: &str) -> Result<(), Stop> {
+        let left = self.time_left();
+        let socket = self.lines.get_mut();
+        let said = socket
+            .set_write_timeout(Some(left))
+            .and_then(|()| socket.write_all(format!("{line}\n").as_bytes()));
+        said.map_err(|error| self.explain(&error))
+    }
+
+    /// Waits for a line: what comes after `ok `.
+    pub(crate) fn hear(&mut self) -> Result<String, Stop> {
+        let mut line = Vec::new();
+        loop {
+            let left = self.time_left();
+            let room = LONGEST_LINE - line.len() as u64;
+            let read = self
+                .lines
+                .get_mut()
+                .set_read_timeout(Some(left))
+                .and_then(|()| self.lines.by_ref().take(room).read_until(b'\n', &mut line));
+            match read {
+                Ok(_) if line.ends_with(b"\n") => break,
+                Ok(0) if line.len() as u64 == LONGEST_LINE => return Err(self.silence(End::TooMuchOutput)),
+                Ok(0) => return Err(self.explain(&io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(error) => return Err(self.explain(&error)),
+            }
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end_matches('\n');
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("panic", message) => Err(Stop::Panicked(message.to_owned())),
+            (_, answer) => Ok(answer.to_owned()),
+        }
+    }
+
+    /// A time-out of zero would mean none.
+    fn time_left(&self) -> Duration {
+        self.running.deadline().saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    /// Whether the program is too slow, or gone, and how.
+    fn explain(&mut self, error: &io::Error) -> Stop {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.silence(End::TimedOut),
+            _ => match self.running.wait() {
+                Ok(end) => self.silence(end),
+                Err(error) => Stop::Unable(LabError::io("wait for", &self.errors)(error)),
+            },
+        }
+    }
+
+    fn silence(&self, end: End) -> Stop {
+        Stop::Silence(Silence { end, errors: read_start(&self.errors).unwrap_or_default() })
+    }
+}
