@@ -31,7 +31,7 @@ pub enum Verdict {
 
 /// Checks the student's file of `lab` with questions drawn from `seed`, and records the progress.
 ///
-/// Takes at most half a minute to compile and five seconds to run, whatever the file is.
+/// Takes at most half a minute to compile, five seconds for an answer, and a minute in all, whatever the file is.
 ///
 /// # Errors
 /// When there is nothing to check or no compiler. A file that does not compile is a failed check.
@@ -172,7 +172,7 @@ fn explain_end(end: End) -> String {
             "No answer: the program was stopped after 5 seconds. Does a loop never end?".to_owned()
         }
         End::TooMuchOutput => {
-            "No answer: the program was stopped after it had written more than 4 MiB. Does a loop print?"
+            "No answer: the program was stopped after it had written more than 1 MiB. Does a loop print?"
                 .to_owned()
         }
         End::Ended(status) => {

@@ -1,11 +1,12 @@
 //! What a lab is, and which there are.
 
 use crate::dice::Dice;
+use crate::go_back_n::GO_BACK_N;
 use crate::packet_by_hand::PACKET_BY_HAND;
 use crate::talk::{Players, Stop};
 
 /// All labs in the order in which they are best done.
-pub const COURSE: &[Lab] = &[PACKET_BY_HAND];
+pub const COURSE: &[Lab] = &[PACKET_BY_HAND, GO_BACK_N];
 
 /// The lab with this name.
 pub fn lab(name: &str) -> Option<&'static Lab> {

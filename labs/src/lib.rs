@@ -27,7 +27,11 @@ mod dice;
 mod error;
 mod failure;
 mod folder;
+mod go_back_n;
+mod ladder;
+mod network;
 mod packet_by_hand;
+mod peer;
 mod program;
 mod talk;
 

@@ -15,8 +15,12 @@ use crate::error::LabError;
 use crate::failure::Wrong;
 use crate::program::{Program, create, read_start};
 
-/// All questions of a lab together take milliseconds.
-const ANSWERS: Bounds = Bounds { time: Duration::from_secs(5), memory_mib: 512, file_mib: 4 };
+/// Bounds of a program. All questions of a lab together take well under a second; the time is long, so that a
+/// busy computer changes no verdict.
+const ANSWERS: Bounds = Bounds { time: Duration::from_secs(60), memory_mib: 512, file_mib: 1 };
+
+/// A single answer takes microseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most bytes of one line.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -116,7 +120,7 @@ impl Student {
 
     /// Sends a line.
     pub(crate) fn say(&mut self, line: &str) -> Result<(), Stop> {
-        let left = self.time_left();
+        let left = self.patience();
         let socket = self.lines.get_mut();
         let said = socket
             .set_write_timeout(Some(left))
@@ -128,7 +132,7 @@ impl Student {
     pub(crate) fn hear(&mut self) -> Result<String, Stop> {
         let mut line = Vec::new();
         loop {
-            let left = self.time_left();
+            let left = self.patience();
             let room = LONGEST_LINE - line.len() as u64;
             let read = self
                 .lines
@@ -151,9 +155,10 @@ impl Student {
         }
     }
 
-    /// A time-out of zero would mean none.
-    fn time_left(&self) -> Duration {
-        self.running.deadline().saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    /// How long to wait for one line. A time-out of zero would mean none.
+    fn patience(&self) -> Duration {
+        let left = self.running.deadline().saturating_duration_since(Instant::now());
+        left.clamp(Duration::from_millis(1), PATIENCE)
     }
 
     /// Whether the program is too slow, or gone, and how.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ferroce_labs::{Check, Failure, Folder, Lab, MAX_COLUMNS, MAX_LINES, Verdict, check, lab};
+use ferroce_labs::{Check, Failure, Folder, Lab, MAX_COLUMNS, MAX_LINES, Verdict, check, fresh_seed, lab};
 
 /// A folder in which one lab is started.
 pub(crate) struct Classroom {
@@ -67,4 +67,35 @@ pub(crate) fn mutant(lab: &str, from: &str, to: &str) -> String {
     let solution = solution(lab);
     assert_eq!(solution.matches(from).count(), 1, "'{from}' must name one place in the solution");
     solution.replace(from, to)
+}
+
+/// A wrong solution: what is changed in the right one, the rule it breaks and words of the message.
+pub(crate) type Mutant = (&'static str, &'static str, &'static str, &'static str);
+
+/// Every mutant must fail, whatever the seed, by its rule and with its words.
+pub(crate) fn reject(lab: &str, mutants: &[Mutant]) {
+    let room = Classroom::new(lab);
+    let mut surprises = Vec::new();
+    for (from, to, rule, words) in mutants {
+        room.write(&mutant(lab, from, to));
+        let failure = room.fail(fresh_seed());
+        if failure.rule() != Some(*rule) || !failure.to_string().contains(words) {
+            surprises.push(format!("{from} -> {to}: not {rule} with '{words}':\n{failure}"));
+        }
+    }
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+}
+
+/// The reference solution passes every step with 20 seeds that nobody has seen.
+pub(crate) fn solution_passes(lab: &str) {
+    let room = Classroom::new(lab);
+    room.write(&solution(lab));
+    let steps: Vec<_> = room.lab.steps.iter().map(|step| step.name).collect();
+    for _ in 0..20 {
+        let seed = fresh_seed();
+        let check = room.check(seed);
+        assert!(matches!(check.verdict, Verdict::Passed), "seed {seed}: {:?}", check.verdict);
+        assert_eq!(check.passed, steps);
+    }
+    assert!(room.folder.progress(room.lab).unwrap().is_done(room.lab));
 }

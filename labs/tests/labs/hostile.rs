@@ -28,7 +28,7 @@ fn a_loop_without_end_is_stopped() {
 
 #[test]
 fn output_without_end_is_stopped() {
-    says(&fail_with("loop { println!(\"hello\"); }"), "more than 4 MiB");
+    says(&fail_with("loop { println!(\"hello\"); }"), "more than 1 MiB");
 }
 
 #[test]

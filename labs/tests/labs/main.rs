@@ -2,5 +2,6 @@
 
 mod classroom;
 mod folders;
+mod go_back_n;
 mod hostile;
 mod packet_by_hand;
