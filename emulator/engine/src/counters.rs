@@ -52,6 +52,14 @@ counters! {
     ack_coalesced,
     /// ACKs and responses received that acknowledge nothing new.
     stale_response,
+    /// Packets received that a switch had marked "congestion experienced".
+    np_ecn_marked_roce_packets,
+    /// Congestion notifications sent.
+    np_cnp_sent,
+    /// Congestion notifications that slowed a queue pair down.
+    rp_cnp_handled,
+    /// Congestion notifications that came to a queue pair without rate control.
+    rp_cnp_ignored,
     /// Local ACK timeouts.
     local_ack_timeout_err,
     /// Queue pairs that gave up after timeouts or NAKs.

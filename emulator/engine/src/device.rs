@@ -9,7 +9,7 @@ use crate::counters::Counters;
 use crate::cq::{Arm, CompletionQueue, Cq};
 use crate::error::{PostError, VerbsError};
 use crate::event::Event;
-use crate::io::{Ident, RxMeta, Train, TxLimits, pseudo_header};
+use crate::io::{Flow, Ident, RxMeta, Train, TxLimits, pseudo_header};
 use crate::memory::{Domain, Memory, Mr, MrInit, MwType, Pd};
 use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpState, Step};
 use crate::qps::QpTable;
@@ -19,6 +19,9 @@ use crate::table::Table;
 use crate::time::Time;
 use crate::trace::{DropReason, TraceSink};
 use crate::work::{Payload, RecvWqe, RecvWr, SendWqe, SendWr, Wc};
+
+/// The ECN bits of a traffic class, all set: "congestion experienced" (RFC 3168).
+const CONGESTION_EXPERIENCED: u8 = 3;
 
 /// A RoCEv2 NIC.
 ///
@@ -297,7 +300,13 @@ impl<T: TraceSink> Device<T> {
         match self.accept(meta, udp_payload) {
             Ok(packet) => {
                 let qpn = packet.headers.bth.dest_qp;
-                self.with_qp(now, qpn, |qp, ctx| qp.handle_packet(&packet, ctx));
+                let marked = meta.traffic_class & CONGESTION_EXPERIENCED == CONGESTION_EXPERIENCED;
+                self.with_qp(now, qpn, |qp, ctx| {
+                    if marked {
+                        qp.congestion_met(ctx);
+                    }
+                    qp.handle_packet(&packet, ctx);
+                });
             }
             Err((qp, why)) => self.core.ctx(now).dropped(qp, why),
         }
@@ -319,7 +328,7 @@ impl<T: TraceSink> Device<T> {
             return Err(fault(DropReason::NotOurs));
         }
         let qp = self.qps.get(bth.dest_qp).ok_or(fault(DropReason::NoQp))?;
-        if bth.opcode.service() != Service::Rc {
+        if !matches!(bth.opcode.service(), Service::Rc | Service::Cnp) {
             return Err(fault(DropReason::Service));
         }
         let flow = qp.conn.flow.ok_or(fault(DropReason::QpState))?;
@@ -429,6 +438,12 @@ fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx
         return false;
     };
     out.restart(flow, limits);
+    if let Some(policy) = qp.cnp_due() {
+        // It travels in a class of its own, so in a train of its own.
+        out.restart(Flow { traffic_class: policy.traffic_class, ..flow }, limits);
+        qp.emit_cnp(limits, out, ctx);
+        return true;
+    }
     loop {
         match qp.emit(limits, out, ctx) {
             Step::Sent => {}

@@ -8,6 +8,7 @@
 //! that can go wrong with them, and recovery from loss.
 
 mod config;
+mod congestion;
 mod counters;
 mod cq;
 mod device;
@@ -26,6 +27,7 @@ mod trace;
 mod work;
 
 pub use config::{DeviceConfig, Limits};
+pub use congestion::{CnpPolicy, Congestion, Dcqcn, DcqcnParams, RateControl, Timely, TimelyParams};
 pub use counters::Counters;
 pub use cq::{Arm, CompletionQueue, Cq};
 pub use device::Device;

@@ -8,6 +8,8 @@ use core::fmt;
 
 use ferroce_wire::{NakCode, Psn};
 
+use crate::congestion::{Congestion, Dcqcn, DcqcnParams, Timely, TimelyParams};
+
 /// How numbers that name things to peers (memory keys, queue-pair numbers) are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Numbering {
@@ -54,6 +56,8 @@ pub struct Personality {
     pub retry_7_is_infinite: bool,
     /// The NAK for a SEND that is longer than the receive posted for it.
     pub too_long_nak: NakCode,
+    /// What it does about congestion.
+    pub congestion: Congestion,
     /// Where to resume after a loss.
     pub recovery: Box<dyn Recovery>,
 }
@@ -72,6 +76,7 @@ impl Personality {
             credits: 0x1f,
             retry_7_is_infinite: false,
             too_long_nak: NakCode::InvalidRequest,
+            congestion: Congestion::default(),
             recovery: Box::new(GoBackN),
         }
     }
@@ -100,9 +105,31 @@ impl Personality {
         Personality { name: "go-back-0", recovery: Box::new(GoBack0), ..Personality::ferroce() }
     }
 
-    /// All named sets.
+    /// Slows down when switches mark its packets, as data-centre NICs do. `line_rate` is the rate of its port
+    /// in bits per second.
+    pub fn dcqcn(line_rate: u64) -> Personality {
+        let congestion = Congestion::with(Dcqcn::new(DcqcnParams::paper(line_rate)));
+        Personality { name: "dcqcn", congestion, ..Personality::ferroce() }
+    }
+
+    /// Slows down when round trips become longer. `line_rate` is the rate of its port in bits per second.
+    pub fn timely(line_rate: u64) -> Personality {
+        let control = Timely::new(TimelyParams::paper(line_rate));
+        let congestion = Congestion { control: Some(Box::new(control)), ..Congestion::default() };
+        Personality { name: "timely", congestion, ..Personality::ferroce() }
+    }
+
+    /// All named sets, those with rate control for a port of 100 Gb/s.
     pub fn all() -> Vec<Personality> {
-        vec![Personality::ferroce(), Personality::rxe(), Personality::predictable(), Personality::go_back_0()]
+        const PORT: u64 = 100_000_000_000;
+        vec![
+            Personality::ferroce(),
+            Personality::rxe(),
+            Personality::predictable(),
+            Personality::go_back_0(),
+            Personality::dcqcn(PORT),
+            Personality::timely(PORT),
+        ]
     }
 
     /// The set with this name.

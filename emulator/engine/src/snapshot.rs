@@ -41,6 +41,8 @@ pub struct QpSnapshot {
     pub dest_qpn: Qpn,
     /// Payload of a full packet.
     pub path_mtu: PathMtu,
+    /// Bits per second at which its packets leave; `None` when congestion control does not hold them back.
+    pub rate: Option<u64>,
     /// The sending half.
     pub requester: RequesterSnapshot,
     /// The receiving half.
@@ -184,6 +186,7 @@ fn queue_pair(qp: &Qp) -> QpSnapshot {
         state: qp.state,
         dest_qpn: qp.conn.dest_qpn,
         path_mtu: qp.conn.mtu,
+        rate: qp.rate(),
         requester: RequesterSnapshot {
             depth: requester.sq.depth(),
             queue: requester.sq.iter().map(|wqe| send_slot(wqe, requester.max)).collect(),

@@ -183,6 +183,13 @@ pub enum TraceEvent {
         /// Until then.
         until: Time,
     },
+    /// Congestion control changed the rate of a queue pair.
+    Rate {
+        /// Queue pair.
+        qp: Qpn,
+        /// Bits per second at which its packets leave; `None` when they are no longer held back.
+        rate: Option<u64>,
+    },
     /// A work request was completed.
     Completed {
         /// Queue pair.

@@ -2,6 +2,7 @@
 
 mod attr;
 mod completer;
+mod congestion;
 mod plan;
 mod requester;
 mod responder;
@@ -16,6 +17,7 @@ pub(crate) use attr::Port;
 pub use attr::{AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpType};
 pub use state::{QpState, TRANSITIONS, Transition};
 
+use crate::congestion::Governor;
 use crate::counters::Counters;
 use crate::cq::{Added, CompletionQueue, Cq};
 use crate::error::{TransitionFault, VerbsError};
@@ -147,6 +149,8 @@ pub(crate) struct Qp {
     pub attr: QpAttr,
     pub requester: Requester,
     pub responder: Responder,
+    /// Only where the device does something about congestion.
+    governor: Option<Box<Governor>>,
     /// It is in the device's list of queue pairs with something to send.
     pub scheduled: bool,
     /// The earliest entry for it in the device's timer heap.
@@ -162,6 +166,7 @@ impl Qp {
             attr: QpAttr::default(),
             requester: Requester::new(&cap),
             responder: Responder::new(&cap),
+            governor: None,
             scheduled: false,
             timer_armed: None,
         }
@@ -205,7 +210,8 @@ impl Qp {
             self.conn.mtu = mtu;
         }
         if let Some(av) = self.attr.av {
-            self.conn.flow = Some(av.flow(port.gids, self.conn.qpn, self.conn.dest_qpn));
+            self.conn.flow =
+                Some(self.flow_of(av.flow(port.gids, self.conn.qpn, self.conn.dest_qpn), ctx.policy));
         }
         if let Some(psn) = change.rq_psn {
             self.responder.start(psn);
@@ -230,6 +236,7 @@ impl Qp {
         self.responder.reset();
         self.attr = QpAttr::default();
         self.conn.flow = None;
+        self.governor = None;
         self.set_state(QpState::Reset, ctx);
     }
 
@@ -294,6 +301,9 @@ impl Qp {
     pub(crate) fn handle_packet<T: TraceSink>(&mut self, packet: &Packet<'_>, ctx: &mut Ctx<'_, T>) {
         let bth = &packet.headers.bth;
         let (qp, opcode) = (self.conn.qpn, bth.opcode);
+        if opcode == Opcode::CNP {
+            return self.handle_cnp(packet, ctx);
+        }
         let ready = if opcode.is_response() { self.state.sends() } else { self.state.receives() };
         if !ready {
             return ctx.dropped(Some(qp), DropReason::QpState);
@@ -314,6 +324,7 @@ impl Qp {
             if let Err(failure) = self.requester.receive(&self.conn, packet, ctx) {
                 self.fail(failure, ctx);
             }
+            self.measure_round_trip(ctx.now);
         } else {
             if self.state == QpState::Rtr && self.responder.first_packet() {
                 ctx.raise(AsyncEvent::Qp(qp, QpEvent::CommEst));
@@ -332,6 +343,11 @@ impl Qp {
         train: &mut Train,
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
+        let held = self.is_held(ctx.now);
+        if held && self.responder.sends_data() {
+            return Step::Idle;
+        }
+        let before = train.bytes().len();
         let mut step = self.responder.emit(&self.conn, limits, train, ctx);
         if let Step::Failed(_) = step {
             // A READ response met memory that is gone; its NAK is the next packet.
@@ -339,22 +355,36 @@ impl Qp {
             step = self.responder.emit(&self.conn, limits, train, ctx);
         }
         if step != Step::Idle || !self.state.sends() {
+            self.note_sent(step, train.bytes().len() - before, ctx.now);
             return step;
+        }
+        if held {
+            return Step::Idle;
         }
         let step = self.requester.emit(&self.conn, limits, train, ctx);
         if let Step::Failed(failure) = step {
             self.fail(failure, ctx);
             return Step::Idle;
         }
+        self.note_request(step, train.bytes().len() - before, ctx.now);
         step
     }
 
     /// The moment at which `handle_timeout` has something to do.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        if self.state.sends() { self.requester.deadline() } else { None }
+        let requester = self.requester.deadline().filter(|_| self.state.sends());
+        match &self.governor {
+            None => requester,
+            Some(governor) => [requester, governor.deadline()].into_iter().flatten().min(),
+        }
     }
 
     pub(crate) fn handle_timeout<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
+        if let Some(governor) = &mut self.governor {
+            let before = governor.rate();
+            governor.handle_timeout(ctx.now);
+            self.trace_rate(before, ctx);
+        }
         if !self.state.sends() {
             return;
         }
@@ -366,7 +396,9 @@ impl Qp {
 
     /// Whether `emit` may have something to add.
     pub(crate) fn wants_to_send(&self) -> bool {
-        self.responder.wants_to_send() || (self.state.sends() && self.requester.wants_to_send())
+        self.cnp_due().is_some()
+            || self.responder.wants_to_send()
+            || (self.state.sends() && self.requester.wants_to_send())
     }
 
     // --- failing -------------------------------------------------------------------------------------------

@@ -130,6 +130,16 @@ impl Requester {
         (self.retries, self.rnr_retries) = (self.config.retry_cnt, self.config.rnr_retry);
     }
 
+    /// The packet sent last, if it asked for an acknowledgement and was not sent before.
+    pub(super) fn asked(&self) -> Option<Psn> {
+        (self.unasked == 0 && self.next == self.max).then(|| self.next - 1)
+    }
+
+    /// True while packets are to be sent again.
+    pub(super) fn repeats(&self) -> bool {
+        self.next.is_before(self.max)
+    }
+
     pub(super) fn next_psn(&self) -> Psn {
         self.next
     }

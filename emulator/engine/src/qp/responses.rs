@@ -102,6 +102,14 @@ impl Responder {
         !self.acks.is_empty() || self.nak.is_some() || self.resources.iter().any(Resource::is_pending)
     }
 
+    /// Whether it has READ responses to send, which a limited rate holds back. What comes behind them in PSN
+    /// order waits with them.
+    pub(super) fn sends_data(&self) -> bool {
+        self.resources
+            .iter()
+            .any(|resource| resource.is_pending() && matches!(resource.kind, ResourceKind::Read(_)))
+    }
+
     /// Adds the next response to the train, oldest PSN first, so that each acknowledges what came before it.
     pub(super) fn emit<T: TraceSink>(
         &mut self,

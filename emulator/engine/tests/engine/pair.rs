@@ -10,6 +10,8 @@ pub(crate) enum Fate {
     Deliver,
     Drop,
     Twice,
+    /// It arrives, marked "congestion experienced".
+    Mark,
 }
 
 pub(crate) type Trace = Vec<(Time, TraceEvent)>;
@@ -171,14 +173,16 @@ impl Pair {
             let number = self.sent[from];
             self.sent[from] += 1;
             self.log.push((from, packet.to_vec()));
-            let copies = match (self.fate)(from, number, packet) {
-                Fate::Deliver => 1,
+            let fate = (self.fate)(from, number, packet);
+            let copies = match fate {
+                Fate::Deliver | Fate::Mark => 1,
                 Fate::Drop => 0,
                 Fate::Twice => 2,
             };
             let ident = Ident::Known { ident: index as u16, flags_fragment: DONT_FRAGMENT };
-            let meta =
-                RxMeta { src: flow.src, dst: flow.dst, src_port: flow.src_port, traffic_class: 0, ident };
+            let traffic_class = flow.traffic_class | if fate == Fate::Mark { 3 } else { 0 };
+            let Flow { src, dst, src_port, .. } = flow;
+            let meta = RxMeta { src, dst, src_port, traffic_class, ident };
             for _ in 0..copies {
                 self.ends[1 - from].device.handle_packet(self.now, &meta, packet);
             }
