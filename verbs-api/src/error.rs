@@ -71,6 +71,7 @@ fn advice(cause: &VerbsError) -> &'static str {
         VerbsError::Stale(_)
         | VerbsError::QueueFull { .. }
         | VerbsError::Busy(_)
+        | VerbsError::Fault(_)
         | VerbsError::Unsupported(_) => "",
     }
 }

@@ -41,6 +41,10 @@ pub struct Limits {
     pub max_pd: u32,
     /// Memory regions.
     pub max_mr: u32,
+    /// Memory windows.
+    pub max_mw: u32,
+    /// Bytes of the device's own memory, all pieces together.
+    pub max_dm_size: u64,
     /// Completion queues.
     pub max_cq: u32,
     /// Entries of a completion queue.
@@ -62,6 +66,8 @@ impl Default for Limits {
         Limits {
             max_pd: 1 << 16,
             max_mr: 1 << 20,
+            max_mw: 1 << 20,
+            max_dm_size: 1 << 20,
             max_cq: 1 << 16,
             max_cqe: 1 << 18,
             max_qp: 1 << 16,

@@ -1,5 +1,7 @@
 //! The device: a value that packets, verbs and time go into, and packets, completions and events come out of.
 
+mod memory;
+
 use std::collections::VecDeque;
 
 use ferroce_wire::{Packet, PseudoHeader, Qpn, Service};
@@ -10,7 +12,7 @@ use crate::cq::{Arm, CompletionQueue, Cq};
 use crate::error::{PostError, VerbsError};
 use crate::event::Event;
 use crate::io::{Flow, Ident, RxMeta, Train, TxLimits, pseudo_header};
-use crate::memory::{Domain, Memory, Mr, MrInit, MwType, Pd};
+use crate::memory::{Domain, Memory, Pd};
 use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpState, Step};
 use crate::qps::QpTable;
 use crate::rng::{Rng, Seed};
@@ -94,7 +96,7 @@ impl<T: TraceSink> Device<T> {
             pds: Table::new(config.limits.max_pd as usize),
             qps: QpTable::new(config.limits.max_qp, numbering),
             core: Core {
-                memory: Memory::new(config.limits.max_mr as usize, numbering),
+                memory: Memory::new(&config.limits, numbering),
                 cqs: Table::new(config.limits.max_cq as usize),
                 events: VecDeque::new(),
                 counters: Counters::default(),
@@ -143,38 +145,6 @@ impl<T: TraceSink> Device<T> {
             return Err(VerbsError::Busy("queue pairs or memory regions are in the protection domain"));
         }
         self.pds.remove(pd);
-        Ok(())
-    }
-
-    /// Registers memory (`ibv_reg_mr`).
-    pub fn reg_mr(&mut self, pd: Pd, init: MrInit) -> Result<Mr, VerbsError> {
-        self.domain(pd)?;
-        let mr = self.core.memory.register(&mut self.rng, pd, init)?;
-        self.domain(pd)?.users += 1;
-        Ok(mr)
-    }
-
-    /// Ends a registration (`ibv_dereg_mr`). When this returns the device no longer touches the memory;
-    /// requests that still name it fail.
-    pub fn dereg_mr(&mut self, lkey: u32) -> Result<(), VerbsError> {
-        let pd = self.core.memory.deregister(lkey)?;
-        self.domain(pd)?.users -= 1;
-        Ok(())
-    }
-
-    /// Makes a memory window (`ibv_alloc_mw`) and returns its key. It opens nothing until it is bound by
-    /// [`SendOp::BindMw`](crate::SendOp::BindMw).
-    pub fn alloc_mw(&mut self, pd: Pd, kind: MwType) -> Result<u32, VerbsError> {
-        self.domain(pd)?;
-        let rkey = self.core.memory.alloc_window(&mut self.rng, pd, kind)?;
-        self.domain(pd)?.users += 1;
-        Ok(rkey)
-    }
-
-    /// Removes a memory window, bound or not (`ibv_dealloc_mw`). Any key that it had will do.
-    pub fn dealloc_mw(&mut self, rkey: u32) -> Result<(), VerbsError> {
-        let pd = self.core.memory.dealloc_window(rkey)?;
-        self.domain(pd)?.users -= 1;
         Ok(())
     }
 

@@ -37,6 +37,9 @@ pub enum VerbsError {
     /// A limit of the device, see [`Limits`](crate::Limits).
     #[error("out of {0}: the device's limit is reached")]
     Exhausted(&'static str),
+    /// The call names memory that is not there, or that it may not use so.
+    #[error("bad address: {0}")]
+    Fault(&'static str),
     /// The device does not offer this.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
@@ -70,6 +73,7 @@ impl VerbsError {
             VerbsError::WrongState(_) | VerbsError::Transition { .. } => 22,
             VerbsError::QueueFull { .. } | VerbsError::Exhausted(_) => 12, // ENOMEM
             VerbsError::Busy(_) => 16,                                     // EBUSY
+            VerbsError::Fault(_) => 14,                                    // EFAULT
             VerbsError::Unsupported(_) => 95,                              // EOPNOTSUPP
         }
     }

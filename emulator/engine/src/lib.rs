@@ -35,7 +35,10 @@ pub use error::{PostError, TransitionFault, VerbsError};
 pub use event::{AsyncEvent, Event, QpEvent};
 pub use ferroce_wire::{ImmDt, PathMtu, Psn, Qpn, RnrTimer};
 pub use io::{DONT_FRAGMENT, Flow, Ident, RxMeta, Train, TxLimits};
-pub use memory::{Access, AccessDenied, Bind, Buffer, Domain, Mr, MrInit, MwType, Pd, Region};
+pub use memory::{
+    Access, AccessDenied, AddressSpace, Advice, Bind, Buffer, DeviceMemory, Dm, Domain, Mr, MrChange, MrInit,
+    MwType, Pd, Region,
+};
 pub use policy::{AckRequests, GoBack0, GoBackN, Loss, LossCause, Numbering, Personality, Recovery};
 pub use qp::{
     AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, TRANSITIONS, Transition,

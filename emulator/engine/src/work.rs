@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ferroce_wire::{ImmDt, Opcode, Operation, Psn, Service};
 
-use crate::memory::Bind;
+use crate::memory::{Access, Bind};
 
 /// A scatter/gather entry: `len` bytes at `addr` in the region that `lkey` opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,8 +59,18 @@ pub enum SendOp {
     },
     /// Bind a memory window here; nothing is sent.
     BindMw(Bind),
-    /// Take a memory window of type 2 here out of use; nothing is sent. Waits for all earlier requests.
+    /// Take a memory window of type 2 here, or memory registered by a work request, out of use; nothing is sent.
+    /// Waits for all earlier requests.
     LocalInv(u32),
+    /// Register the memory that [`Device::map_mr`](crate::Device::map_mr) has named here; nothing is sent.
+    RegMr {
+        /// The key that it will have. Its upper 24 bits are those of the key that
+        /// [`Device::alloc_mr`](crate::Device::alloc_mr) gave; the lower 8 are the caller's choice and should
+        /// differ from those before.
+        key: u32,
+        /// What it may be used for.
+        access: Access,
+    },
 }
 
 impl SendOp {
@@ -71,7 +81,7 @@ impl SendOp {
 
     /// True for what is done on this side alone, without a packet.
     pub const fn is_local(&self) -> bool {
-        matches!(self, SendOp::BindMw(_) | SendOp::LocalInv(_))
+        matches!(self, SendOp::BindMw(_) | SendOp::LocalInv(_) | SendOp::RegMr { .. })
     }
 
     /// True for what uses up a receive of the peer's.
@@ -103,7 +113,9 @@ impl SendOp {
             SendOp::Read(_) => Op::ReadRequest,
             SendOp::CompareSwap { .. } => Op::CompareSwap,
             SendOp::FetchAdd { .. } => Op::FetchAdd,
-            SendOp::BindMw(_) | SendOp::LocalInv(_) => unreachable!("local requests have no packets"),
+            SendOp::BindMw(_) | SendOp::LocalInv(_) | SendOp::RegMr { .. } => {
+                unreachable!("local requests have no packets")
+            }
         };
         Opcode::new(Service::Rc, operation).expect("RC has all of these operations")
     }
@@ -118,6 +130,7 @@ impl SendOp {
             SendOp::FetchAdd { .. } => WcOpcode::FetchAdd,
             SendOp::BindMw(_) => WcOpcode::BindMw,
             SendOp::LocalInv(_) => WcOpcode::LocalInv,
+            SendOp::RegMr { .. } => WcOpcode::RegMr,
         }
     }
 }
@@ -181,7 +194,7 @@ pub enum WcStatus {
     LocProtErr = 4,
     /// Not carried out, because the queue pair is in the error state.
     WrFlushErr = 5,
-    /// A memory window could not be bound.
+    /// A memory window could not be bound, or memory not be registered by a work request.
     MwBindErr = 6,
     /// A response that does not belong to the request it answers.
     BadRespErr = 7,
@@ -216,8 +229,10 @@ pub enum WcOpcode {
     FetchAdd = 4,
     /// Binding a memory window.
     BindMw = 5,
-    /// Taking a memory window out of use.
+    /// Taking a memory window, or registered memory, out of use.
     LocalInv = 6,
+    /// Registering memory by a work request; libibverbs has no name for it, Linux calls it `IB_WC_REG_MR`.
+    RegMr = 10,
     /// A SEND of the peer's arrived.
     Recv = 128,
     /// A WRITE with immediate data of the peer's arrived.

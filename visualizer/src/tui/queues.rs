@@ -145,5 +145,6 @@ fn op_name(op: &SendOp) -> &'static str {
         SendOp::FetchAdd { .. } => "FETCH&ADD",
         SendOp::BindMw(_) => "BIND",
         SendOp::LocalInv(_) => "INVALIDATE",
+        SendOp::RegMr { .. } => "REG MR",
     }
 }

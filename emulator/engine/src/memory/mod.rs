@@ -4,21 +4,34 @@
 //! [`Memory::remote_span`], which check key, protection domain, rights and range in that order (IBTA 10.6.3) and
 //! are the only way to a byte.
 
+mod advice;
+mod buffer;
+mod device;
+mod fast;
 mod keys;
+mod paged;
 mod region;
+mod registration;
+mod span;
 mod window;
 
-pub use region::{Buffer, Region};
+pub use advice::Advice;
+pub use buffer::Buffer;
+pub use device::{DeviceMemory, Dm};
+pub use paged::AddressSpace;
+pub use region::Region;
+pub use registration::{Mr, MrChange, MrInit};
 pub use window::{Bind, MwType};
 
-use crate::error::VerbsError;
+use crate::config::Limits;
 use crate::policy::Numbering;
-use crate::rng::Rng;
-use crate::table::Id;
+use crate::table::{Id, Table};
 use crate::work::Sge;
+use fast::FreeKey;
 use ferroce_wire::Qpn;
 use keys::KeyTable;
-use region::Span;
+use registration::Registration;
+use span::Span;
 use window::Window;
 
 bitflags::bitflags! {
@@ -37,7 +50,8 @@ bitflags::bitflags! {
         const MW_BIND = 1 << 4;
         /// Addresses in the region count from 0.
         const ZERO_BASED = 1 << 5;
-        /// Pages need not be pinned. A NIC in software never pins, so this changes nothing.
+        /// Pages need not be pinned, nor be there before they are touched. A NIC in software never pins; a region
+        /// whose pages may be missing is a [`Region::paged`].
         const ON_DEMAND = 1 << 6;
         /// A hint that the memory consists of huge pages.
         const HUGETLB = 1 << 7;
@@ -68,36 +82,6 @@ pub struct Domain {
 /// Handle of a protection domain.
 pub type Pd = Id<Domain>;
 
-/// A registered memory region as `reg_mr` returns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Mr {
-    /// The key for the owner's own scatter/gather entries.
-    pub lkey: u32,
-    /// The key to give to peers. Equal to `lkey`; opens nothing when the region has no remote right.
-    pub rkey: u32,
-}
-
-/// How memory is registered.
-#[derive(Clone, Debug)]
-pub struct MrInit {
-    /// The memory.
-    pub region: Region,
-    /// The address by which work requests and peers name its first byte: the host address for `ibv_reg_mr`,
-    /// any for `ibv_reg_mr_iova`.
-    pub iova: u64,
-    /// What it may be used for.
-    pub access: Access,
-}
-
-impl MrInit {
-    /// As `ibv_reg_mr` registers: addresses are the host's.
-    pub fn new(region: impl Into<Region>, access: Access) -> MrInit {
-        let region = region.into();
-        let iova = if access.contains(Access::ZERO_BASED) { 0 } else { region.addr() };
-        MrInit { region, iova, access }
-    }
-}
-
 /// Why an access to memory was denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AccessDenied {
@@ -116,70 +100,46 @@ pub enum AccessDenied {
     /// The bytes do not all lie inside the region.
     #[error("the range leaves the region")]
     Range,
-}
-
-#[derive(Clone, Debug)]
-struct Registration {
-    pd: Pd,
-    region: Region,
-    iova: u64,
-    access: Access,
-    /// Windows that are bound to it.
-    windows: u32,
-}
-
-impl Registration {
-    fn span(&self, va: u64, len: u64) -> Result<Span, AccessDenied> {
-        let offset = va.checked_sub(self.iova).ok_or(AccessDenied::Range)?;
-        self.region.span(offset, len).ok_or(AccessDenied::Range)
-    }
+    /// The key is there for a work request to register memory under it, which none has done.
+    #[error("no memory is registered under this key")]
+    Unregistered,
+    /// There is no memory at the address (any more).
+    #[error("there is no memory at this address")]
+    Fault,
 }
 
 #[derive(Clone, Debug)]
 enum Entry {
     Region(Registration),
     Window(Window),
+    Free(FreeKey),
 }
 
-/// All registered memory of one device.
+/// All memory of one device that is registered, or can be.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     keys: KeyTable<Entry>,
+    /// Keys of regions, with or without memory.
+    regions: usize,
+    windows: usize,
+    max_regions: usize,
+    max_windows: usize,
+    dms: Table<DeviceMemory>,
+    /// Bytes of device memory that are not allocated.
+    dm_left: u64,
 }
 
 impl Memory {
-    pub(crate) fn new(limit: usize, numbering: Numbering) -> Memory {
-        Memory { keys: KeyTable::new(limit, numbering) }
-    }
-
-    pub(crate) fn register(&mut self, rng: &mut Rng, pd: Pd, init: MrInit) -> Result<Mr, VerbsError> {
-        let MrInit { region, iova, access } = init;
-        if access.intersects(Access::REMOTE_WRITE | Access::REMOTE_ATOMIC)
-            && !access.contains(Access::LOCAL_WRITE)
-        {
-            return Err(VerbsError::Invalid("remote write and atomic access need LOCAL_WRITE"));
-        }
-        if iova.checked_add(region.len()).is_none() {
-            return Err(VerbsError::Invalid("the region wraps around the end of the address space"));
-        }
-        let entry = Registration { pd, region, iova, access, windows: 0 };
-        let key =
-            self.keys.insert(rng, Entry::Region(entry)).ok_or(VerbsError::Exhausted("memory regions"))?;
-        Ok(Mr { lkey: key, rkey: key })
-    }
-
-    /// Ends a registration and tells the domain it was in.
-    pub(crate) fn deregister(&mut self, lkey: u32) -> Result<Pd, VerbsError> {
-        match self.keys.get(lkey) {
-            Some(Entry::Region(region)) if region.windows > 0 => {
-                Err(VerbsError::Busy("memory windows are bound to the region"))
-            }
-            Some(Entry::Region(region)) => {
-                let pd = region.pd;
-                self.keys.remove(lkey);
-                Ok(pd)
-            }
-            _ => Err(VerbsError::Stale("memory region")),
+    pub(crate) fn new(limits: &Limits, numbering: Numbering) -> Memory {
+        let (max_regions, max_windows) = (limits.max_mr as usize, limits.max_mw as usize);
+        Memory {
+            keys: KeyTable::new(max_regions.saturating_add(max_windows), numbering),
+            regions: 0,
+            windows: 0,
+            max_regions,
+            max_windows,
+            dms: Table::new(limits.max_mr as usize),
+            dm_left: limits.max_dm_size,
         }
     }
 
@@ -191,8 +151,12 @@ impl Memory {
         need: Access,
         va: u64,
         len: u64,
-    ) -> Result<Span, AccessDenied> {
-        let Some(Entry::Region(region)) = self.keys.get(key) else { return Err(AccessDenied::Key) };
+    ) -> Result<Span<'_>, AccessDenied> {
+        let region = match self.keys.get(key) {
+            Some(Entry::Region(region)) => region,
+            Some(Entry::Free(_)) => return Err(AccessDenied::Unregistered),
+            _ => return Err(AccessDenied::Key),
+        };
         if region.pd != pd {
             return Err(AccessDenied::Domain);
         }
@@ -210,7 +174,7 @@ impl Memory {
         need: Access,
         va: u64,
         len: u64,
-    ) -> Result<Span, AccessDenied> {
+    ) -> Result<Span<'_>, AccessDenied> {
         let Some(Entry::Window(window)) = self.keys.get(key) else {
             return self.span(key, pd, need, va, len);
         };
@@ -242,7 +206,7 @@ impl Memory {
         let mut done = 0;
         for (addr, lkey, len) in pieces(sges, offset, out.len()) {
             let span = self.span(lkey, pd, Access::empty(), addr, len as u64)?;
-            span.copy_to(&mut out[done..done + len]);
+            span.copy_to(&mut out[done..done + len])?;
             done += len;
         }
         debug_assert_eq!(done, out.len(), "the list is at least as long as the message");
@@ -255,7 +219,7 @@ impl Memory {
         let mut done = 0;
         for (addr, lkey, len) in pieces(sges, offset, data.len()) {
             let span = self.span(lkey, pd, Access::LOCAL_WRITE, addr, len as u64)?;
-            span.copy_from(&data[done..done + len]);
+            span.copy_from(&data[done..done + len])?;
             done += len;
         }
         Ok(())
@@ -265,7 +229,7 @@ impl Memory {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Pd, u64, u64, Access)> {
         self.keys.iter().filter_map(|(key, entry)| match entry {
             Entry::Region(r) => Some((key, r.pd, r.iova, r.region.len(), r.access)),
-            Entry::Window(_) => None,
+            Entry::Window(_) | Entry::Free(_) => None,
         })
     }
 }
@@ -290,13 +254,13 @@ fn pieces(sges: &[Sge], offset: u64, len: usize) -> impl Iterator<Item = (u64, u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Table;
+    use crate::rng::Rng;
 
     fn setup(access: Access) -> (Memory, Pd, Pd, Mr, Buffer) {
         let mut domains = Table::new(2);
         let pd = domains.insert(Domain { users: 0 }).unwrap();
         let other = domains.insert(Domain { users: 0 }).unwrap();
-        let mut memory = Memory::new(10, Numbering::Random);
+        let mut memory = Memory::new(&Limits::default(), Numbering::Random);
         let buffer = Buffer::new(64);
         let init = MrInit { region: Region::from(&buffer), iova: 0x1000, access };
         let mr = memory.register(&mut Rng::new(1.into()), pd, init).unwrap();
@@ -315,15 +279,6 @@ mod tests {
         assert_eq!(span(mr.rkey, pd, read, 0xfff, 1), Err(AccessDenied::Range));
         assert_eq!(span(mr.rkey, pd, read, 0x1001, 64), Err(AccessDenied::Range));
         assert_eq!(span(mr.rkey, pd, read, u64::MAX, 64), Err(AccessDenied::Range));
-    }
-
-    #[test]
-    fn remote_write_needs_local_write() {
-        let mut memory = Memory::new(10, Numbering::Random);
-        let pd = Table::new(1).insert(Domain { users: 0 }).unwrap();
-        let init = MrInit::new(&Buffer::new(8), Access::REMOTE_WRITE);
-        let denied = memory.register(&mut Rng::new(1.into()), pd, init);
-        assert_eq!(denied.map_err(VerbsError::errno), Err(22));
     }
 
     #[test]

@@ -70,7 +70,11 @@ impl Memory {
     /// Makes a window that opens nothing yet, and returns its key.
     pub(crate) fn alloc_window(&mut self, rng: &mut Rng, pd: Pd, kind: MwType) -> Result<u32, VerbsError> {
         let window = Window { pd, kind, bound: None };
-        self.keys.insert(rng, Entry::Window(window)).ok_or(VerbsError::Exhausted("memory windows"))
+        let room = self.windows < self.max_windows;
+        let key = if room { self.keys.insert(rng, Entry::Window(window)) } else { None };
+        let key = key.ok_or(VerbsError::Exhausted("memory windows"))?;
+        self.windows += 1;
+        Ok(key)
     }
 
     /// Removes a window, whatever the lower 8 bits of its key are now, and tells the domain it was in.
@@ -80,6 +84,7 @@ impl Memory {
         self.release(bound);
         let key = self.keys.current(rkey).unwrap_or(rkey);
         self.keys.remove(key);
+        self.windows -= 1;
         Ok(pd)
     }
 
@@ -126,12 +131,13 @@ impl Memory {
             && (kind == MwType::Type2 || !bind.access.contains(Access::ZERO_BASED))
     }
 
-    /// Shuts a window of type 2 that is bound on `qp`. Nothing else can be invalidated (IBTA 10.6.7.2.3): a
-    /// region registered by `reg_mr` cannot, and neither can a window of type 1.
+    /// Shuts a window of type 2 that is bound on `qp`, or takes away memory that a work request has registered.
+    /// Nothing else can be invalidated (IBTA 10.6.7.2.3): a region registered by `reg_mr` cannot, and neither can
+    /// a window of type 1.
     pub(crate) fn invalidate(&mut self, rkey: u32, pd: Pd, qp: Qpn) -> Result<(), AccessDenied> {
         match self.keys.get_mut(rkey) {
             None => Err(AccessDenied::Key),
-            Some(Entry::Region(_)) => Err(AccessDenied::Right),
+            Some(Entry::Region(_) | Entry::Free(_)) => self.invalidate_region(rkey, pd),
             Some(Entry::Window(window)) if window.pd != pd => Err(AccessDenied::Domain),
             Some(Entry::Window(window)) if window.kind == MwType::Type1 => Err(AccessDenied::Right),
             Some(Entry::Window(window)) => {

@@ -267,6 +267,9 @@ impl Requester {
                     SendOp::BindMw(bind) if !ctx.memory.bind(pd, qp, &bind) => {
                         return Err(WcStatus::MwBindErr);
                     }
+                    SendOp::RegMr { key, access } if !ctx.memory.register_staged(pd, key, access) => {
+                        return Err(WcStatus::MwBindErr);
+                    }
                     SendOp::LocalInv(rkey) => {
                         ctx.memory.invalidate(rkey, pd, qp).map_err(|_| WcStatus::LocQpOpErr)?;
                     }

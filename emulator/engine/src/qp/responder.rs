@@ -410,7 +410,7 @@ impl Responder {
             // Looked up for every packet: the region may be gone since the first.
             let va = reth.va.wrapping_add(done);
             let span = ctx.memory.remote_span(reth.rkey, conn.accessor(), Access::REMOTE_WRITE, va, len);
-            span.map_err(Refusal::access)?.copy_from(packet.payload);
+            span.and_then(|span| span.copy_from(packet.payload)).map_err(Refusal::access)?;
         }
         self.message = Message::Write { reth, done: done + len };
         Ok(())
@@ -426,12 +426,12 @@ impl Responder {
     ) -> Result<(), Refusal> {
         let AtomicEth { va, rkey, swap_or_add, compare } = atomic;
         let span = ctx.memory.remote_span(rkey, conn.accessor(), Access::REMOTE_ATOMIC, va, 8);
-        let word = span.map_err(Refusal::access)?;
-        let original = word.fetch_update(|old| match op {
+        let change = |old: u64| match op {
             Operation::FetchAdd => old.wrapping_add(swap_or_add),
             _ if old == compare => swap_or_add,
             _ => old,
-        });
+        };
+        let original = span.and_then(|word| word.fetch_update(change)).map_err(Refusal::access)?;
         self.keep(conn, psn, ResourceKind::Atomic { original });
         Ok(())
     }

@@ -213,7 +213,7 @@ impl Responder {
                 return true;
             }
             let span = ctx.memory.remote_span(reth.rkey, conn.accessor(), Access::REMOTE_READ, va, len);
-            span.map(|span| span.copy_to(out)).is_ok()
+            span.and_then(|span| span.copy_to(out)).is_ok()
         });
         match step {
             Step::Sent => self.resources[index].advance(),

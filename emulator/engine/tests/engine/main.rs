@@ -3,6 +3,7 @@
 mod congestion;
 mod errors;
 mod loss;
+mod memory;
 mod operations;
 mod pair;
 mod verbs;

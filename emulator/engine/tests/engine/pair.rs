@@ -14,6 +14,10 @@ pub(crate) enum Fate {
     Mark,
 }
 
+/// Every right that a peer can have.
+pub(crate) const ALL: Access =
+    Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
+
 pub(crate) type Trace = Vec<(Time, TraceEvent)>;
 
 /// One end: a device with one connected queue pair and 64 KiB of registered memory.
@@ -82,11 +86,10 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Setup {
-        let all = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC;
         Setup {
             personality: Personality::ferroce(),
-            access: all,
-            qp_access: all,
+            access: ALL,
+            qp_access: ALL,
             mtu: PathMtu::Mtu1024,
             cap: QpCap::default(),
             psn: 0x1000,

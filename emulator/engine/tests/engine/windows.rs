@@ -2,10 +2,7 @@
 
 use ferroce_engine::*;
 
-use crate::pair::{Pair, Setup};
-
-const ALL: Access =
-    Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
+use crate::pair::{ALL, Pair, Setup};
 
 /// A pair whose regions open nothing to peers but may have windows, and a window of end 1.
 fn with_window(kind: MwType) -> (Pair, u32) {
