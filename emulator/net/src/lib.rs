@@ -19,6 +19,7 @@
 //!   thread of its own serves peers when nobody polls.
 //! * [`Link`] is what a device is connected to. [`UdpLink`] needs no privileges; [`Hub`] joins devices inside one
 //!   process. [`FaultyLink`] and [`RecordedLink`] are middleware that fits around any link.
+//! * [`ThisProcess`] is memory in which pages may be missing, for on-demand regions.
 //! * [`NetError`] says why a NIC could not be opened, and what to do about it.
 //!
 //! This crate is for Linux: segmentation offload, packet sockets and eventfd have no portable counterpart. The
@@ -45,4 +46,5 @@ pub use interface::Interface;
 pub use link::{Burst, IcrcCheck, IcrcMode, Link, LinkCounters, LinkInfo, PortInfo};
 pub use nic::{Nic, NicBuilder};
 pub use record::{PcapWriter, RecordedLink};
+pub use sys::ThisProcess;
 pub use udp::UdpLink;

@@ -1,12 +1,13 @@
 //! The system calls of the data path, wrapped so that the rest of the crate is safe code.
 //!
 //! Only what `std` and `nix` do not offer is here: batched sends and receives with control messages, socket
-//! options by number, packet sockets. Every `unsafe` block of the crate is in this module.
+//! options by number, packet sockets, memory that may be missing. Every `unsafe` block of the crate is in this module.
 
 mod address;
 mod batch;
 mod control;
 mod filter;
+mod memory;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -16,6 +17,7 @@ pub(crate) use address::SockAddr;
 pub(crate) use batch::{BATCH, Inbox, Incoming, Outgoing, send};
 pub(crate) use control::Control;
 pub(crate) use filter::{Filter, attach_filter, detach_filter};
+pub use memory::ThisProcess;
 
 /// Opens a non-blocking socket that does not survive `exec`.
 pub(crate) fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
