@@ -20,12 +20,39 @@ pub enum Arm {
     Next,
 }
 
+/// How many completions, and how long, a NIC may gather before it notifies (`struct ibv_moderate_cq`).
+///
+/// It is a wish for hardware, where every notification is an interrupt. Ferroce keeps it, and notifies at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Moderation {
+    /// Completions.
+    pub count: u16,
+    /// Microseconds.
+    pub period: u16,
+}
+
+/// All that is known of a completion queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CqInfo {
+    /// Completions it can hold.
+    pub capacity: u32,
+    /// Completions not polled yet.
+    pub queued: u32,
+    /// What it is armed for.
+    pub armed: Arm,
+    /// As asked for.
+    pub moderation: Moderation,
+}
+
 /// A queue of completions.
 #[derive(Clone, Debug)]
 pub struct CompletionQueue {
     entries: VecDeque<Wc>,
     capacity: u32,
     arm: Arm,
+    pub(crate) moderation: Moderation,
+    /// Completions were lost since it was last polled.
+    overflown: bool,
     /// Work queues that complete here.
     pub(crate) users: u32,
 }
@@ -38,12 +65,27 @@ pub(crate) enum Added {
     /// It is in the queue, and it is what the queue was armed for.
     AndNotify,
     /// There was no room; it is lost.
-    Overflow,
+    Overflow {
+        /// It is the first that is lost since the queue was last polled.
+        first: bool,
+    },
 }
 
 impl CompletionQueue {
     pub(crate) fn new(capacity: u32) -> CompletionQueue {
-        CompletionQueue { entries: VecDeque::new(), capacity, arm: Arm::Off, users: 0 }
+        CompletionQueue {
+            entries: VecDeque::new(),
+            capacity,
+            arm: Arm::Off,
+            moderation: Moderation::default(),
+            overflown: false,
+            users: 0,
+        }
+    }
+
+    pub(crate) fn info(&self) -> CqInfo {
+        let CompletionQueue { capacity, arm, moderation, .. } = *self;
+        CqInfo { capacity, queued: self.entries.len() as u32, armed: arm, moderation }
     }
 
     pub(crate) fn capacity(&self) -> u32 {
@@ -62,7 +104,8 @@ impl CompletionQueue {
     /// `solicited` is for receives whose packet asked for it; errors count as solicited in any case.
     pub(crate) fn add(&mut self, wc: Wc, solicited: bool) -> Added {
         if self.entries.len() >= self.capacity as usize {
-            return Added::Overflow;
+            let first = !core::mem::replace(&mut self.overflown, true);
+            return Added::Overflow { first };
         }
         self.entries.push_back(wc);
         let kind = if solicited || wc.status != WcStatus::Success { Arm::Solicited } else { Arm::Next };
@@ -76,6 +119,7 @@ impl CompletionQueue {
     /// Moves completions to `out`, as many as fit, and says how many.
     pub(crate) fn poll(&mut self, out: &mut [Wc]) -> usize {
         let count = out.len().min(self.entries.len());
+        self.overflown &= count == 0;
         for (slot, wc) in out.iter_mut().zip(self.entries.drain(..count)) {
             *slot = wc;
         }
@@ -110,7 +154,8 @@ mod tests {
         let mut cq = CompletionQueue::new(2);
         assert_eq!(cq.add(wc(1, WcStatus::Success), false), Added::Quietly);
         assert_eq!(cq.add(wc(2, WcStatus::Success), false), Added::Quietly);
-        assert_eq!(cq.add(wc(3, WcStatus::Success), false), Added::Overflow);
+        assert_eq!(cq.add(wc(3, WcStatus::Success), false), Added::Overflow { first: true });
+        assert_eq!(cq.add(wc(4, WcStatus::Success), false), Added::Overflow { first: false });
         let mut out = [Wc::default(); 4];
         assert_eq!(cq.poll(&mut out), 2);
         assert_eq!((out[0].wr_id, out[1].wr_id), (1, 2));

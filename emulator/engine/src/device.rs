@@ -8,7 +8,7 @@ use ferroce_wire::{Packet, PseudoHeader, Qpn, Service};
 
 use crate::config::DeviceConfig;
 use crate::counters::Counters;
-use crate::cq::{Arm, CompletionQueue, Cq};
+use crate::cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
 use crate::error::{PostError, VerbsError};
 use crate::event::Event;
 use crate::io::{Flow, Ident, RxMeta, Train, TxLimits, pseudo_header};
@@ -162,6 +162,18 @@ impl<T: TraceSink> Device<T> {
         } else {
             Err(VerbsError::Invalid("more completions are queued"))
         }
+    }
+
+    /// Asks for moderation of notifications (`ibv_modify_cq`).
+    pub fn modify_cq(&mut self, cq: Cq, moderation: Moderation) -> Result<(), VerbsError> {
+        self.cq(cq)?.moderation = moderation;
+        Ok(())
+    }
+
+    /// Everything about a completion queue.
+    pub fn query_cq(&self, cq: Cq) -> Result<CqInfo, VerbsError> {
+        let queue = self.core.cqs.get(cq).ok_or(VerbsError::Stale("completion queue"))?;
+        Ok(queue.info())
     }
 
     /// Removes a completion queue to which no queue pair completes any more (`ibv_destroy_cq`).

@@ -18,7 +18,7 @@ pub enum Event {
 pub enum AsyncEvent {
     /// About a queue pair.
     Qp(Qpn, QpEvent),
-    /// A completion queue overflowed; completions are lost (`IBV_EVENT_CQ_ERR`).
+    /// A completion queue overflowed; completions are lost (`IBV_EVENT_CQ_ERR`). Told once until it is polled.
     CqErr(Cq),
 }
 

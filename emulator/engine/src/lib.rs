@@ -29,7 +29,7 @@ mod work;
 pub use config::{DeviceConfig, Limits};
 pub use congestion::{CnpPolicy, Congestion, Dcqcn, DcqcnParams, RateControl, Timely, TimelyParams};
 pub use counters::Counters;
-pub use cq::{Arm, CompletionQueue, Cq};
+pub use cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
 pub use device::Device;
 pub use error::{PostError, TransitionFault, VerbsError};
 pub use event::{AsyncEvent, Event, QpEvent};

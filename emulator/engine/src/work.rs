@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use ferroce_wire::{ImmDt, Opcode, Operation, Psn, Service};
 
 use crate::memory::{Access, Bind};
+use crate::time::Time;
 
 /// A scatter/gather entry: `len` bytes at `addr` in the region that `lkey` opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -258,6 +259,8 @@ pub struct Wc {
     pub qpn: u32,
     /// More about a failure: 0, or the AETH syndrome byte that the peer answered.
     pub vendor_err: u32,
+    /// When it was added to the queue, on the device's clock (`ibv_wc_read_completion_ts`).
+    pub timestamp: Time,
 }
 
 /// A send work request in its queue.

@@ -59,16 +59,18 @@ impl<T: TraceSink> Ctx<'_, T> {
     }
 
     pub(crate) fn complete(&mut self, conn: &Conn, cq: Cq, wc: Wc, solicited: bool) {
-        let wc = Wc { qpn: conn.qpn.value(), ..wc };
+        let wc = Wc { qpn: conn.qpn.value(), timestamp: self.now, ..wc };
         self.trace(|| TraceEvent::Completed { qp: conn.qpn, wc });
         let Some(queue) = self.cqs.get_mut(cq) else { return };
         match queue.add(wc, solicited) {
             Added::Quietly => {}
             Added::AndNotify => self.events.push_back(Event::Completion(cq)),
-            Added::Overflow => {
+            Added::Overflow { first } => {
                 self.counters.cq_overflow += 1;
                 self.overflowed = true;
-                self.raise(AsyncEvent::CqErr(cq));
+                if first {
+                    self.raise(AsyncEvent::CqErr(cq));
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The engine seen from outside: verbs and packets in, packets and completions out.
 
+mod completions;
 mod congestion;
 mod errors;
 mod loss;
