@@ -96,7 +96,7 @@ fn run() -> (Log, [HostId; 2]) {
             let lkey = device.reg_mr(pd, init).expect("the first").lkey;
             let cq = device.create_cq(16).expect("the first");
             let (cap, signal_all) = (QpCap::default(), true);
-            let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all };
+            let init = QpInit { cap, signal_all, ..QpInit::new(QpType::Rc, pd, cq) };
             let qp = device.create_qp(&init).expect("the first");
             (End { host, qp }, Sge { addr, len: MESSAGE as u32, lkey })
         })
@@ -109,7 +109,9 @@ fn run() -> (Log, [HostId; 2]) {
     fabric.post_recv(right, &[RecvWr { wr_id: 2, sges: &[right_sge] }]).expect("room for one");
     let payload = Payload::Sges(&[left_sge]);
     let flags = SendFlags::SIGNALED;
-    fabric.post_send(left, &[SendWr { wr_id: 1, op: SendOp::Send, payload, flags }]).expect("room for one");
+    fabric
+        .post_send(left, &[SendWr { flags, ..SendWr::new(1, SendOp::Send, payload) }])
+        .expect("room for one");
     assert!(fabric.run_until_idle(1_000), "a lost packet is made good");
     (fabric.log().clone(), [left.host, right.host])
 }

@@ -1,6 +1,6 @@
 //! The states of a queue pair, from the table that `modify_qp` checks against.
 
-use ferroce_engine::{AttrMask, QpState, TRANSITIONS, Transition};
+use ferroce_engine::{AttrMask, QpState, QpType, Transition, transitions};
 
 use crate::drawing::{Anchor, Drawing, Line};
 
@@ -30,7 +30,7 @@ pub(crate) fn draw() -> String {
         let (y, next) = (TOP + at * STEP + BOX.1, TOP + (at + 1) * STEP);
         if let Some(down) = transition(pair[0], pair[1]) {
             drawing.line((middle, y), (middle, next), Line::Arrow);
-            label(&mut drawing, (middle + 24, y + 28), down);
+            label(&mut drawing, (middle + 24, y + 28), &down);
         }
         if pair[0] != QpState::Reset && transition(pair[1], pair[0]).is_some() {
             drawing.line((middle - 20, next), (middle - 20, y), Line::Arrow);
@@ -54,7 +54,7 @@ pub(crate) fn draw() -> String {
 fn column() -> Vec<QpState> {
     let mut column = vec![QpState::Reset];
     let leads_on = |from: QpState, column: &[QpState]| {
-        let mut ways = TRANSITIONS.iter().filter(|t| t.from == from && t.to != QpState::Err);
+        let mut ways = transitions(QpType::Rc).filter(|t| t.from == from && t.to != QpState::Err);
         ways.find(|t| !column.contains(&t.to)).map(|t| t.to)
     };
     while let Some(next) = leads_on(column[column.len() - 1], &column) {
@@ -63,8 +63,8 @@ fn column() -> Vec<QpState> {
     column
 }
 
-fn transition(from: QpState, to: QpState) -> Option<&'static Transition> {
-    TRANSITIONS.iter().find(|t| (t.from, t.to) == (from, to))
+fn transition(from: QpState, to: QpState) -> Option<Transition> {
+    transitions(QpType::Rc).find(|t| (t.from, t.to) == (from, to))
 }
 
 /// The attributes that a transition requires, three to a line.
@@ -91,7 +91,7 @@ fn meaning(state: QpState) -> &'static str {
 }
 
 fn description() -> String {
-    let ways = TRANSITIONS.iter().filter(|t| t.to != QpState::Reset && t.from != t.to);
+    let ways = transitions(QpType::Rc).filter(|t| t.to != QpState::Reset && t.from != t.to);
     let ways = ways.map(|t| format!("{} to {}", t.from.name(), t.to.name())).collect::<Vec<_>>();
     format!("Transitions: {}; every state to RESET.", ways.join(", "))
 }

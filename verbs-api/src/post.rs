@@ -130,7 +130,7 @@ impl<'a> SendBatch<'a> {
     }
 
     fn with(mut self, wr_id: u64, op: SendOp, payload: Payload<'a>) -> Self {
-        self.wrs.push(SendWr { wr_id, op, payload, flags: SendFlags::SIGNALED });
+        self.wrs.push(SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(wr_id, op, payload) });
         self
     }
 

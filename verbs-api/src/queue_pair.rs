@@ -363,12 +363,10 @@ impl QueuePairBuilder {
             return Err(verb("create a queue pair")(VerbsError::Invalid("gid_index")));
         }
         let init = QpInit {
-            qp_type: QpType::Rc,
-            pd: self.pd.id(),
-            send_cq: self.send_cq.id(),
             recv_cq: self.recv_cq.id(),
             cap: self.cap,
             signal_all: self.signal_all,
+            ..QpInit::new(QpType::Rc, self.pd.id(), self.send_cq.id())
         };
         let made = context.nic().with(|device, _| device.create_qp(&init));
         let qp = QueuePair {

@@ -32,7 +32,7 @@ fn a_message_survives_a_loss() -> Result<(), VerbsError> {
         fabric.with(host, |nic, _| {
             let (pd, cq) = (nic.alloc_pd().unwrap(), nic.create_cq(16).unwrap());
             let cap = QpCap::default();
-            let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: true };
+            let init = QpInit { cap, signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
             (End { host, qp: nic.create_qp(&init).unwrap() }, cq)
         })
     });
@@ -43,7 +43,7 @@ fn a_message_survives_a_loss() -> Result<(), VerbsError> {
 
     fabric.post_recv(right, &[RecvWr { wr_id: 2, sges: &[] }]).unwrap();
     let (op, payload) = (SendOp::Send, Payload::Sges(&[]));
-    fabric.post_send(left, &[SendWr { wr_id: 1, op, payload, flags: SendFlags::SIGNALED }]).unwrap();
+    fabric.post_send(left, &[SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(1, op, payload) }]).unwrap();
     assert!(fabric.run_until_idle(1_000), "a lost packet is made good");
 
     assert_eq!(fabric.poll(left.host, left_cq)[0].status, WcStatus::Success);

@@ -57,6 +57,12 @@ pub struct Limits {
     pub max_sge: u32,
     /// Bytes that can be posted inline.
     pub max_inline_data: u32,
+    /// Address handles.
+    pub max_ah: u32,
+    /// Multicast groups.
+    pub max_mcast_grp: u32,
+    /// Queue pairs attached to one multicast group.
+    pub max_mcast_qp_attach: u32,
     /// READs and atomics outstanding on a queue pair, in either direction.
     pub max_qp_rd_atom: u8,
 }
@@ -74,6 +80,9 @@ impl Default for Limits {
             max_qp_wr: 1 << 15,
             max_sge: 32,
             max_inline_data: 1024,
+            max_ah: 1 << 16,
+            max_mcast_grp: 1 << 13,
+            max_mcast_qp_attach: 1 << 8,
             max_qp_rd_atom: 128,
         }
     }

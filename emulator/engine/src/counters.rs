@@ -86,6 +86,17 @@ counters! {
     drop_not_peer,
     /// Dropped: partition keys do not match.
     drop_pkey,
+    /// Dropped: a datagram with another Q_Key than its queue pair's (`qkey_viol_cntr`).
+    drop_qkey,
+    /// Dropped: an unreliable message for which no receive was posted.
+    drop_no_receive,
+    /// Dropped: an unreliable message that its receive or the path MTU has no room for, or that is not as long as
+    /// it says.
+    drop_length,
+    /// Dropped: an unreliable WRITE that may not touch the memory it names.
+    drop_access,
+    /// Dropped: packets of an unreliable message of which others are missing.
+    drop_incomplete,
     /// Dropped: a duplicate that cannot be answered (any more), or does not match what it repeats.
     drop_duplicate,
     /// Dropped: a response or NAK code that means nothing.

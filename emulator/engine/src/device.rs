@@ -1,29 +1,32 @@
 //! The device: a value that packets, verbs and time go into, and packets, completions and events come out of.
 
+mod datagram;
 mod memory;
+mod post;
+mod receive;
 
 use std::collections::VecDeque;
 
-use ferroce_wire::{Packet, PseudoHeader, Qpn, Service};
+use ferroce_wire::Qpn;
 
 use crate::config::DeviceConfig;
 use crate::counters::Counters;
 use crate::cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
-use crate::error::{PostError, VerbsError};
+use crate::error::VerbsError;
 use crate::event::Event;
-use crate::io::{Flow, Ident, RxMeta, Train, TxLimits, pseudo_header};
+use crate::io::{Flow, Train, TxLimits};
 use crate::memory::{Domain, Memory, Pd};
-use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpState, Step};
+use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpType, Step};
 use crate::qps::QpTable;
 use crate::rng::{Rng, Seed};
 use crate::snapshot::{self, Snapshot};
 use crate::table::Table;
 use crate::time::Time;
-use crate::trace::{DropReason, TraceSink};
-use crate::work::{Payload, RecvWqe, RecvWr, SendWqe, SendWr, Wc};
+use crate::trace::TraceSink;
+use crate::work::Wc;
+use datagram::Groups;
 
-/// The ECN bits of a traffic class, all set: "congestion experienced" (RFC 3168).
-const CONGESTION_EXPERIENCED: u8 = 3;
+pub use datagram::{AddressHandle, Ah};
 
 /// A RoCEv2 NIC.
 ///
@@ -57,6 +60,7 @@ pub struct Device<T = crate::NoTrace> {
     rng: Rng,
     pds: Table<Domain>,
     qps: QpTable,
+    groups: Groups,
     core: Core<T>,
 }
 
@@ -64,6 +68,7 @@ pub struct Device<T = crate::NoTrace> {
 #[derive(Clone, Debug)]
 struct Core<T> {
     config: DeviceConfig,
+    ahs: Table<AddressHandle>,
     memory: Memory,
     cqs: Table<CompletionQueue>,
     events: VecDeque<Event>,
@@ -76,6 +81,8 @@ impl<T: TraceSink> Core<T> {
     fn ctx(&mut self, now: Time) -> Ctx<'_, T> {
         Ctx {
             now,
+            gids: &self.config.gids,
+            ahs: &self.ahs,
             memory: &mut self.memory,
             cqs: &mut self.cqs,
             events: &mut self.events,
@@ -95,7 +102,9 @@ impl<T: TraceSink> Device<T> {
             rng: Rng::new(seed.into()),
             pds: Table::new(config.limits.max_pd as usize),
             qps: QpTable::new(config.limits.max_qp, numbering),
+            groups: Groups::default(),
             core: Core {
+                ahs: Table::new(config.limits.max_ah as usize),
                 memory: Memory::new(&config.limits, numbering),
                 cqs: Table::new(config.limits.max_cq as usize),
                 events: VecDeque::new(),
@@ -210,6 +219,9 @@ impl<T: TraceSink> Device<T> {
         if let Some((_, name)) = too_much.iter().find(|(is_wrong, _)| *is_wrong) {
             return Err(VerbsError::Invalid(name));
         }
+        if matches!(init.qp_type, QpType::XrcInitiator | QpType::XrcTarget) {
+            return Err(VerbsError::Unsupported("XRC queue pairs"));
+        }
         self.domain(init.pd)?;
         self.cq(init.send_cq)?;
         self.cq(init.recv_cq)?;
@@ -222,7 +234,13 @@ impl<T: TraceSink> Device<T> {
 
     /// Removes a queue pair with everything that is posted to it; completions already queued stay
     /// (`ibv_destroy_qp`).
+    ///
+    /// # Errors
+    /// While it is attached to a multicast group.
     pub fn destroy_qp(&mut self, qpn: Qpn) -> Result<(), VerbsError> {
+        if self.groups.has(qpn) {
+            return Err(VerbsError::Busy("the queue pair is attached to a multicast group"));
+        }
         let qp = self.qps.destroy(qpn).ok_or(VerbsError::Stale("queue pair"))?;
         let init = qp.conn.init;
         self.domain(init.pd)?.users -= 1;
@@ -234,11 +252,7 @@ impl<T: TraceSink> Device<T> {
     /// Changes state and attributes of a queue pair (`ibv_modify_qp`): all that is asked for, or nothing.
     pub fn modify_qp(&mut self, now: Time, qpn: Qpn, change: &QpAttr) -> Result<(), VerbsError> {
         let gids = self.core.config.gids.clone();
-        let port = Port {
-            gids: &gids,
-            mtu: self.core.config.mtu,
-            max_rd_atomic: self.core.config.limits.max_qp_rd_atom,
-        };
+        let port = Port { gids: &gids, ..self.port() };
         let result = self.with_qp(now, qpn, |qp, ctx| qp.modify(change, &port, ctx));
         result.unwrap_or(Err(VerbsError::Stale("queue pair")))
     }
@@ -248,95 +262,7 @@ impl<T: TraceSink> Device<T> {
         self.qps.get(qpn).map(Qp::info).ok_or(VerbsError::Stale("queue pair"))
     }
 
-    // --- data verbs --------------------------------------------------------------------------------------------
-
-    /// Posts send requests (`ibv_post_send`).
-    pub fn post_send(&mut self, now: Time, qpn: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
-        let posted = self.with_qp(now, qpn, |qp, ctx| {
-            for (index, wr) in wrs.iter().enumerate() {
-                let wqe = check_send(qp, wr).map_err(|cause| PostError { index, cause })?;
-                qp.push_send(wqe, wr.payload, ctx);
-            }
-            Ok(())
-        });
-        posted.unwrap_or(Err(PostError { index: 0, cause: VerbsError::Stale("queue pair") }))
-    }
-
-    /// Posts receive requests (`ibv_post_recv`).
-    pub fn post_recv(&mut self, now: Time, qpn: Qpn, wrs: &[RecvWr<'_>]) -> Result<(), PostError> {
-        let posted = self.with_qp(now, qpn, |qp, ctx| {
-            for (index, wr) in wrs.iter().enumerate() {
-                check_recv(qp, wr).map_err(|cause| PostError { index, cause })?;
-                qp.push_recv(RecvWqe { wr_id: wr.wr_id }, Payload::Sges(wr.sges), ctx);
-            }
-            Ok(())
-        });
-        posted.unwrap_or(Err(PostError { index: 0, cause: VerbsError::Stale("queue pair") }))
-    }
-
     // --- the world acts on the device ----------------------------------------------------------------------------
-
-    /// A datagram arrived at port 4791: its UDP payload, from BTH to ICRC. Whatever the bytes are, the worst
-    /// that happens is a counted drop.
-    pub fn handle_packet(&mut self, now: Time, meta: &RxMeta, udp_payload: &[u8]) {
-        match self.accept(meta, udp_payload) {
-            Ok(packet) => {
-                let qpn = packet.headers.bth.dest_qp;
-                let marked = meta.traffic_class & CONGESTION_EXPERIENCED == CONGESTION_EXPERIENCED;
-                self.with_qp(now, qpn, |qp, ctx| {
-                    if marked {
-                        qp.congestion_met(ctx);
-                    }
-                    qp.handle_packet(&packet, ctx);
-                });
-            }
-            Err((qp, why)) => self.core.ctx(now).dropped(qp, why),
-        }
-    }
-
-    /// The checks before a packet reaches its queue pair (IBTA 9.6.1).
-    fn accept<'p>(
-        &mut self,
-        meta: &RxMeta,
-        udp_payload: &'p [u8],
-    ) -> Result<Packet<'p>, (Option<Qpn>, DropReason)> {
-        let packet = Packet::parse(udp_payload).map_err(|_| (None, DropReason::Malformed))?;
-        let bth = &packet.headers.bth;
-        let fault = |why| (Some(bth.dest_qp), why);
-        if bth.version != 0 {
-            return Err(fault(DropReason::Version));
-        }
-        if !self.core.config.gids.contains(&meta.dst) {
-            return Err(fault(DropReason::NotOurs));
-        }
-        let qp = self.qps.get(bth.dest_qp).ok_or(fault(DropReason::NoQp))?;
-        if !matches!(bth.opcode.service(), Service::Rc | Service::Cnp) {
-            return Err(fault(DropReason::Service));
-        }
-        let flow = qp.conn.flow.ok_or(fault(DropReason::QpState))?;
-        if (meta.src, meta.dst) != (flow.dst, flow.src) {
-            return Err(fault(DropReason::NotPeer));
-        }
-        if !self.icrc_is_right(meta, udp_payload) {
-            return Err(fault(DropReason::Icrc));
-        }
-        Ok(packet)
-    }
-
-    fn icrc_is_right(&mut self, meta: &RxMeta, udp_payload: &[u8]) -> bool {
-        let (ident, flags, hidden) = match meta.ident {
-            Ident::Known { ident, flags_fragment } => (ident, flags_fragment, false),
-            Ident::Hidden => (0, crate::io::DONT_FRAGMENT, true),
-        };
-        let Some(header) = pseudo_header(meta.src, meta.dst, meta.src_port, ident, flags) else {
-            return false;
-        };
-        if hidden && matches!(header, PseudoHeader::V4 { .. }) {
-            self.core.counters.icrc_partial += 1;
-            return header.solve_ident(udp_payload).is_some();
-        }
-        header.verify(udp_payload)
-    }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Time) {
@@ -396,6 +322,11 @@ impl<T: TraceSink> Device<T> {
         Some(result)
     }
 
+    fn port(&self) -> Port<'_> {
+        let config = &self.core.config;
+        Port { gids: &config.gids, mtu: config.mtu, max_rd_atomic: config.limits.max_qp_rd_atom }
+    }
+
     fn domain(&mut self, pd: Pd) -> Result<&mut Domain, VerbsError> {
         self.pds.get_mut(pd).ok_or(VerbsError::Stale("protection domain"))
     }
@@ -414,8 +345,8 @@ impl<T: TraceSink> Device<T> {
 
 /// As many packets of one queue pair as the train takes. Says whether there are more.
 fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx: &mut Ctx<'_, T>) -> bool {
-    let Some(flow) = qp.conn.flow else {
-        // Reset while it was in line. What the train held before must not be sent again.
+    let Some(flow) = qp.next_flow() else {
+        // Reset or flushed while it was in line. What the train held before must not be sent again.
         out.clear();
         return false;
     };
@@ -432,45 +363,4 @@ fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx
             step => return step == Step::Full,
         }
     }
-}
-
-/// What `ibv_post_send` checks at once; everything else is found out when the request's turn comes.
-fn check_send(qp: &Qp, wr: &SendWr<'_>) -> Result<SendWqe, VerbsError> {
-    if !matches!(qp.state, QpState::Rts | QpState::Sqd | QpState::Sqe | QpState::Err) {
-        return Err(VerbsError::WrongState(qp.state));
-    }
-    let sq = &qp.requester.sq;
-    let (len, inline) = match wr.payload {
-        Payload::Sges(list) if list.len() > sq.max_sge() as usize => {
-            return Err(VerbsError::Invalid("more scatter/gather entries than max_send_sge"));
-        }
-        Payload::Sges(list) => (list.iter().map(|sge| u64::from(sge.len)).sum(), false),
-        Payload::Inline(_) if wr.op.wants_response() => {
-            return Err(VerbsError::Invalid("READ and atomics cannot be inline"));
-        }
-        Payload::Inline(data) if data.len() > sq.max_inline() as usize => {
-            return Err(VerbsError::Invalid("more inline data than max_inline_data"));
-        }
-        Payload::Inline(data) => (data.len() as u64, true),
-    };
-    if sq.is_full() {
-        return Err(VerbsError::QueueFull { depth: sq.depth() });
-    }
-    let first = ferroce_wire::Psn::default();
-    let (op, flags) = (wr.op, wr.flags);
-    Ok(SendWqe { wr_id: wr.wr_id, op, flags, len, inline, started: false, first, psns: 0 })
-}
-
-fn check_recv(qp: &Qp, wr: &RecvWr<'_>) -> Result<(), VerbsError> {
-    if qp.state == QpState::Reset {
-        return Err(VerbsError::WrongState(qp.state));
-    }
-    let rq = &qp.responder.rq;
-    if wr.sges.len() > rq.max_sge() as usize {
-        return Err(VerbsError::Invalid("more scatter/gather entries than max_recv_sge"));
-    }
-    if rq.is_full() {
-        return Err(VerbsError::QueueFull { depth: rq.depth() });
-    }
-    Ok(())
 }

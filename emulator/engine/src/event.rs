@@ -1,5 +1,7 @@
 //! What a device tells without being asked.
 
+use std::net::IpAddr;
+
 use ferroce_wire::Qpn;
 
 use crate::cq::Cq;
@@ -11,6 +13,11 @@ pub enum Event {
     Completion(Cq),
     /// An affiliated asynchronous event.
     Async(AsyncEvent),
+    /// The first queue pair was attached to a multicast group: packets to this address are to be handed in from now
+    /// on, the device's own included.
+    Join(IpAddr),
+    /// The last queue pair was detached from the group.
+    Leave(IpAddr),
 }
 
 /// An asynchronous event (IBTA 11.6.3) and the object it is about.

@@ -137,6 +137,12 @@ impl Train {
         self.packets = 0;
     }
 
+    /// Whether packets of `flow` may join it.
+    pub(crate) fn goes_along(&self, flow: &Flow) -> bool {
+        // The link may have chosen the source port.
+        Flow { src_port: self.flow.src_port, ..*flow } == self.flow
+    }
+
     /// Whether a packet of `len` bytes can come next.
     pub(crate) fn takes(&self, len: usize, limits: &TxLimits) -> bool {
         let closed = self.used < self.segment * self.packets;

@@ -5,7 +5,7 @@
 //! simulated fabric and every run can be had again from a seed.
 //!
 //! It offers the reliable connection: SEND, WRITE and READ in all variants, atomics, memory windows, everything
-//! that can go wrong with them, and recovery from loss.
+//! that can go wrong with them, and recovery from loss; the unreliable connection; and datagrams with multicast.
 
 mod config;
 mod congestion;
@@ -14,6 +14,7 @@ mod cq;
 mod device;
 mod error;
 mod event;
+mod grh;
 mod io;
 mod memory;
 mod policy;
@@ -30,10 +31,11 @@ pub use config::{DeviceConfig, Limits};
 pub use congestion::{CnpPolicy, Congestion, Dcqcn, DcqcnParams, RateControl, Timely, TimelyParams};
 pub use counters::Counters;
 pub use cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
-pub use device::Device;
+pub use device::{AddressHandle, Ah, Device};
 pub use error::{PostError, TransitionFault, VerbsError};
 pub use event::{AsyncEvent, Event, QpEvent};
 pub use ferroce_wire::{ImmDt, PathMtu, Psn, Qpn, RnrTimer};
+pub use grh::GRH_LEN;
 pub use io::{DONT_FRAGMENT, Flow, Ident, RxMeta, Train, TxLimits};
 pub use memory::{
     Access, AccessDenied, AddressSpace, Advice, Bind, Buffer, DeviceMemory, Dm, Domain, Mr, MrChange, MrInit,
@@ -41,7 +43,8 @@ pub use memory::{
 };
 pub use policy::{AckRequests, GoBack0, GoBackN, Loss, LossCause, Numbering, Personality, Recovery};
 pub use qp::{
-    AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, TRANSITIONS, Transition,
+    AddressVector, AltPath, AttrMask, MigState, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, Transition,
+    transitions,
 };
 pub use rng::Seed;
 pub use snapshot::{
@@ -51,4 +54,4 @@ pub use snapshot::{
 pub use table::Id;
 pub use time::Time;
 pub use trace::{DropReason, NoTrace, TraceEvent, TraceSink};
-pub use work::{Payload, RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, Wc, WcOpcode, WcStatus};
+pub use work::{Payload, RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, To, Wc, WcOpcode, WcStatus};

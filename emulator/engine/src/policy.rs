@@ -58,6 +58,17 @@ pub struct Personality {
     pub too_long_nak: NakCode,
     /// What it does about congestion.
     pub congestion: Congestion,
+    /// How many PSNs a receiver of an unreliable connection remembers: a packet that comes so little behind the one
+    /// it expects is late or a duplicate, and is dropped. With 0, as the specification has it, any packet that
+    /// begins a message is taken for a new one (IBTA 9.8.2.2.1), which is right where the network neither repeats
+    /// nor reorders.
+    pub uc_memory: u32,
+    /// Whether a Q_Key with its highest bit set in a work request stands for the queue pair's own (IBTA 10.2.5).
+    pub own_qkey: bool,
+    /// Whether a datagram that is too long for the port fails, or is silently not sent.
+    pub long_datagram_fails: bool,
+    /// Whether a send that fails on an unreliable queue pair stops the send queue only (SQE), or all of it (ERR).
+    pub sqe: bool,
     /// Where to resume after a loss.
     pub recovery: Box<dyn Recovery>,
 }
@@ -77,6 +88,10 @@ impl Personality {
             retry_7_is_infinite: false,
             too_long_nak: NakCode::InvalidRequest,
             congestion: Congestion::default(),
+            uc_memory: 1 << 16,
+            own_qkey: true,
+            long_datagram_fails: true,
+            sqe: true,
             recovery: Box::new(GoBackN),
         }
     }
@@ -91,6 +106,10 @@ impl Personality {
             migrated: false,
             retry_7_is_infinite: true,
             too_long_nak: NakCode::RemoteOperational,
+            uc_memory: 0,
+            own_qkey: false,
+            long_datagram_fails: false,
+            sqe: false,
             ..Personality::ferroce()
         }
     }

@@ -33,7 +33,8 @@ pub(crate) struct QpTable {
 
 impl QpTable {
     pub(crate) fn new(limit: u32, numbering: Numbering) -> QpTable {
-        let limit = (limit as usize).min((1 << SLOT_BITS) - FIRST_SLOT);
+        // The last place would have the number of multicast, in one of its lives.
+        let limit = (limit as usize).min((1 << SLOT_BITS) - FIRST_SLOT - 1);
         QpTable {
             slots: Vec::new(),
             free: Vec::new(),

@@ -64,6 +64,16 @@ pub enum DropReason {
     OutOfSequence,
     /// A response or NAK code that means nothing here.
     Response,
+    /// A datagram with another Q_Key than its queue pair's.
+    Qkey,
+    /// An unreliable message for which no receive was posted.
+    NoReceive,
+    /// An unreliable message that its receive or the path MTU has no room for, or that is not as long as it says.
+    Length,
+    /// An unreliable WRITE that may not touch the memory it names.
+    Access,
+    /// A packet of an unreliable message of which others are missing.
+    Incomplete,
 }
 
 /// One step of a device's life. Every variant names the queue pair it is about.

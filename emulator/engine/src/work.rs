@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use ferroce_wire::{ImmDt, Opcode, Operation, Psn, Service};
+use ferroce_wire::{ImmDt, Operation, Psn, Qpn};
 
+use crate::device::Ah;
 use crate::memory::{Access, Bind};
 use crate::time::Time;
 
@@ -95,8 +96,8 @@ impl SendOp {
         matches!(self, SendOp::CompareSwap { .. } | SendOp::FetchAdd { .. })
     }
 
-    /// The opcode of packet `index` of `count` of this message.
-    pub(crate) fn packet_opcode(&self, index: u32, count: u32) -> Opcode {
+    /// What packet `index` of `count` of this message does.
+    pub(crate) fn packet_operation(&self, index: u32, count: u32) -> Operation {
         let (first, last) = (index == 0, index + 1 == count);
         let pick = |first_op, middle, last_op, only| match (first, last) {
             (true, true) => only,
@@ -105,7 +106,7 @@ impl SendOp {
             (false, true) => last_op,
         };
         use Operation as Op;
-        let operation = match self {
+        match self {
             SendOp::Send => pick(Op::SendFirst, Op::SendMiddle, Op::SendLast, Op::SendOnly),
             SendOp::SendImm(_) => pick(Op::SendFirst, Op::SendMiddle, Op::SendLastImm, Op::SendOnlyImm),
             SendOp::SendInv(_) => pick(Op::SendFirst, Op::SendMiddle, Op::SendLastInv, Op::SendOnlyInv),
@@ -117,8 +118,7 @@ impl SendOp {
             SendOp::BindMw(_) | SendOp::LocalInv(_) | SendOp::RegMr { .. } => {
                 unreachable!("local requests have no packets")
             }
-        };
-        Opcode::new(Service::Rc, operation).expect("RC has all of these operations")
+        }
     }
 
     /// What the completion of such a request says it was.
@@ -158,6 +158,24 @@ pub enum Payload<'a> {
     Inline(&'a [u8]),
 }
 
+/// Whom a send work request is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum To {
+    /// The peer that the queue pair is connected to.
+    #[default]
+    Peer,
+    /// A queue pair that takes datagrams, for a queue pair that sends them.
+    Datagram {
+        /// The way there. It is looked at when the request is posted, and may be destroyed after that.
+        ah: Ah,
+        /// The queue pair, or [`Qpn::MULTICAST`] for all that are attached to the group that `ah` names.
+        qpn: Qpn,
+        /// The key that it demands. One with the highest bit set stands for the sending queue pair's own
+        /// (IBTA 10.2.5), where the personality has it so.
+        qkey: u32,
+    },
+}
+
 /// A work request for a send queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendWr<'a> {
@@ -169,6 +187,15 @@ pub struct SendWr<'a> {
     pub payload: Payload<'a>,
     /// How.
     pub flags: SendFlags,
+    /// For whom.
+    pub to: To,
+}
+
+impl<'a> SendWr<'a> {
+    /// A request for the connected peer, without flags.
+    pub const fn new(wr_id: u64, op: SendOp, payload: Payload<'a>) -> SendWr<'a> {
+        SendWr { wr_id, op, payload, flags: SendFlags::empty(), to: To::Peer }
+    }
 }
 
 /// A work request for a receive queue.
@@ -241,6 +268,9 @@ pub enum WcOpcode {
 }
 
 /// A work completion. When `status` is not success only `wr_id`, `status`, `qpn` and `vendor_err` mean anything.
+///
+/// It has all that `struct ibv_wc` has, except what names LIDs, which Ethernet has none of: `slid` and
+/// `dlid_path_bits` are always 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Wc {
     /// Of the work request.
@@ -249,7 +279,7 @@ pub struct Wc {
     pub status: WcStatus,
     /// What it was.
     pub opcode: WcOpcode,
-    /// Bytes moved: of the message; 8 for atomics.
+    /// Bytes moved: of the message; 8 for atomics. For a received datagram the 40 bytes of header count too.
     pub byte_len: u32,
     /// Immediate data of the peer's.
     pub imm: Option<ImmDt>,
@@ -257,6 +287,14 @@ pub struct Wc {
     pub invalidated: Option<u32>,
     /// The queue pair, on this side.
     pub qpn: u32,
+    /// For a received datagram the queue pair that sent it; otherwise 0.
+    pub src_qp: u32,
+    /// The receive buffer begins with 40 bytes of network header (`IBV_WC_GRH`), as it does for datagrams.
+    pub grh: bool,
+    /// For a received datagram the index of its partition key.
+    pub pkey_index: u16,
+    /// Service level of a received datagram. Ethernet has none, so it is 0.
+    pub sl: u8,
     /// More about a failure: 0, or the AETH syndrome byte that the peer answered.
     pub vendor_err: u32,
     /// When it was added to the queue, on the device's clock (`ibv_wc_read_completion_ts`).
@@ -451,13 +489,13 @@ mod tests {
     }
 
     #[test]
-    fn opcodes_follow_position() {
-        let name = |op: SendOp, index, count| op.packet_opcode(index, count).name();
-        assert_eq!(name(SendOp::Send, 0, 1), "RC_SEND_ONLY");
-        assert_eq!(name(SendOp::SendInv(3), 0, 2), "RC_SEND_FIRST");
-        assert_eq!(name(SendOp::SendInv(3), 1, 2), "RC_SEND_LAST_INV");
+    fn operations_follow_position() {
+        let operation = |op: SendOp, index, count| op.packet_operation(index, count);
+        assert_eq!(operation(SendOp::Send, 0, 1), Operation::SendOnly);
+        assert_eq!(operation(SendOp::SendInv(3), 0, 2), Operation::SendFirst);
+        assert_eq!(operation(SendOp::SendInv(3), 1, 2), Operation::SendLastInv);
         let write = SendOp::WriteImm(Remote::default(), ImmDt([0; 4]));
-        assert_eq!(name(write, 1, 3), "RC_WRITE_MIDDLE");
-        assert_eq!(name(write, 2, 3), "RC_WRITE_LAST_IMM");
+        assert_eq!(operation(write, 1, 3), Operation::WriteMiddle);
+        assert_eq!(operation(write, 2, 3), Operation::WriteLastImm);
     }
 }

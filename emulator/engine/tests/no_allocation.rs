@@ -55,7 +55,7 @@ fn end(number: u8) -> End {
     let access = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC;
     let mr = device.reg_mr(pd, MrInit::new(&buffer, access)).unwrap();
     let cap = QpCap::default();
-    let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: true };
+    let init = QpInit { cap, signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
     let qp = device.create_qp(&init).unwrap();
     device.modify_qp(Time::ZERO, qp, &QpAttr::init(access)).unwrap();
     End { device, addr, cq, qp, buffer, mr }
@@ -106,7 +106,7 @@ fn round(ends: &mut [End; 2], train: &mut Train, now: &mut Time, sent: &mut u64)
         let qp = local.qp;
         ends[me].device.post_recv(*now, qp, &[recv, recv]).unwrap();
         for (op, payload) in ops {
-            let wr = SendWr { wr_id: 1, op, payload, flags: SendFlags::SIGNALED };
+            let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(1, op, payload) };
             ends[me].device.post_send(*now, qp, &[wr]).unwrap();
         }
     }

@@ -14,9 +14,7 @@
 //! for name in ["left", "right"] {
 //!     let host = fabric.add_host(name);
 //!     let (pd, cq) = fabric.with(host, |device, _| (device.alloc_pd().unwrap(), device.create_cq(16).unwrap()));
-//!     let init = QpInit {
-//!         qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap: QpCap::default(), signal_all: true,
-//!     };
+//!     let init = QpInit { signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
 //!     let qp = fabric.with(host, |device, _| device.create_qp(&init).unwrap());
 //!     ends.push((End { host, qp }, cq));
 //! }
@@ -27,7 +25,7 @@
 //! fabric.add_rule(Rule::new(Match::from(left.host).nth(1), Fate::Drop));
 //! fabric.post_recv(right, &[RecvWr { wr_id: 2, sges: &[] }]).unwrap();
 //! let flags = SendFlags::SIGNALED;
-//! fabric.post_send(left, &[SendWr { wr_id: 1, op: SendOp::Send, payload: Payload::Sges(&[]), flags }]).unwrap();
+//! fabric.post_send(left, &[SendWr { flags, ..SendWr::new(1, SendOp::Send, Payload::Sges(&[])) }]).unwrap();
 //! fabric.run_until_idle(1_000);
 //! assert_eq!(fabric.poll(left.host, left_cq)[0].wr_id, 1);
 //! assert_eq!(fabric.poll(right.host, right_cq)[0].wr_id, 2);

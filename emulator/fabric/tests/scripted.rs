@@ -29,7 +29,7 @@ fn pair(seed: u64) -> Pair {
             let pd = device.alloc_pd().unwrap();
             let cq = device.create_cq(64).unwrap();
             let cap = QpCap::default();
-            let init_qp = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: true };
+            let init_qp = QpInit { cap, signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
             let qp = device.create_qp(&init_qp).unwrap();
             (End { host, qp }, cq, buffer, device.reg_mr(pd, init).unwrap())
         })
@@ -43,7 +43,7 @@ fn pair(seed: u64) -> Pair {
 impl Pair {
     fn post(&mut self, wr_id: u64, op: SendOp, len: u32) {
         let sges = [Sge { addr: IOVA, len, lkey: self.mrs[0].lkey }];
-        let wr = SendWr { wr_id, op, payload: Payload::Sges(&sges), flags: SendFlags::empty() };
+        let wr = SendWr::new(wr_id, op, Payload::Sges(&sges));
         self.fabric.post_send(self.ends[0], &[wr]).unwrap();
     }
 

@@ -1,6 +1,7 @@
 //! Faults on purpose: middleware that loses, repeats, damages and swaps packets.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -137,6 +138,14 @@ impl<L: Link> Link for FaultyLink<L> {
     fn next_timeout(&self) -> Option<Time> {
         let held = [self.transmit.next_timeout(), self.receive.next_timeout()];
         held.into_iter().chain([self.retry, self.inner.next_timeout()]).flatten().min()
+    }
+
+    fn join(&mut self, group: IpAddr) {
+        self.inner.join(group);
+    }
+
+    fn leave(&mut self, group: IpAddr) {
+        self.inner.leave(group);
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {

@@ -22,7 +22,30 @@ const TURN: usize = 256;
 /// Connects the devices of one process. Clones are the same hub.
 #[derive(Clone, Default)]
 pub struct Hub {
-    queues: Arc<Mutex<HashMap<IpAddr, Arc<Queue>>>>,
+    places: Arc<Mutex<Places>>,
+}
+
+/// Who is reached at which address.
+#[derive(Default)]
+struct Places {
+    queues: HashMap<IpAddr, Arc<Queue>>,
+    /// Members of multicast groups in the order in which they joined, by their first addresses.
+    groups: HashMap<IpAddr, Vec<IpAddr>>,
+}
+
+impl Places {
+    /// The queues of all who get packets to `dst`.
+    fn reached(&self, dst: IpAddr) -> Vec<Arc<Queue>> {
+        let members = self.groups.get(&dst).map_or(std::slice::from_ref(&dst), Vec::as_slice);
+        members.iter().filter_map(|addr| self.queues.get(addr).cloned()).collect()
+    }
+
+    fn leave(&mut self, group: IpAddr, member: IpAddr) {
+        if let Some(members) = self.groups.get_mut(&group) {
+            members.retain(|addr| *addr != member);
+        }
+        self.groups.retain(|_, members| !members.is_empty());
+    }
 }
 
 /// A device's place at a [`Hub`].
@@ -63,12 +86,12 @@ impl Hub {
         let ready = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|errno| NetError::system("create an eventfd")(io::Error::from(errno)))?;
         let queue = Arc::new(Queue { packets: Mutex::default(), ready });
-        let mut queues = self.queues.lock();
-        if let Some(addr) = addrs.iter().find(|addr| queues.contains_key(addr)) {
+        let mut places = self.places.lock();
+        if let Some(addr) = addrs.iter().find(|addr| places.queues.contains_key(addr)) {
             return Err(NetError::PortInUse { addr: *addr, rxe: false });
         }
-        queues.extend(addrs.iter().map(|addr| (*addr, Arc::clone(&queue))));
-        drop(queues);
+        places.queues.extend(addrs.iter().map(|addr| (*addr, Arc::clone(&queue))));
+        drop(places);
         Ok(HubLink { hub: self.clone(), addrs: addrs.to_vec(), queue, counters: LinkCounters::default() })
     }
 }
@@ -116,16 +139,17 @@ impl Link for HubLink {
 
     fn send(&mut self, _: Time, bursts: &[Burst<'_>]) -> usize {
         for burst in bursts {
-            let queue = self.hub.queues.lock().get(&burst.flow.dst).cloned();
-            match queue {
-                Some(queue) => {
-                    queue.push(burst);
-                    self.counters.tx_packets += burst.len() as u64;
-                    self.counters.tx_bytes += burst.bytes.len() as u64;
-                    self.counters.tx_pieces += 1;
-                }
-                None => self.counters.tx_errors += burst.len() as u64,
+            let reached = self.hub.places.lock().reached(burst.flow.dst);
+            if reached.is_empty() && !burst.flow.dst.is_multicast() {
+                self.counters.tx_errors += burst.len() as u64;
+                continue;
             }
+            for queue in reached {
+                queue.push(burst);
+            }
+            self.counters.tx_packets += burst.len() as u64;
+            self.counters.tx_bytes += burst.bytes.len() as u64;
+            self.counters.tx_pieces += 1;
         }
         bursts.len()
     }
@@ -139,6 +163,18 @@ impl Link for HubLink {
         self.counters.rx_packets += taken.len() as u64;
         self.counters.rx_pieces += taken.len() as u64;
         taken.len()
+    }
+
+    fn join(&mut self, group: IpAddr) {
+        let mut places = self.hub.places.lock();
+        let members = places.groups.entry(group).or_default();
+        if !members.contains(&self.addrs[0]) {
+            members.push(self.addrs[0]);
+        }
+    }
+
+    fn leave(&mut self, group: IpAddr) {
+        self.hub.places.lock().leave(group, self.addrs[0]);
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {
@@ -165,9 +201,13 @@ impl Link for HubLink {
 
 impl Drop for HubLink {
     fn drop(&mut self) {
-        let mut queues = self.hub.queues.lock();
+        let mut places = self.hub.places.lock();
         for addr in &self.addrs {
-            queues.remove(addr);
+            places.queues.remove(addr);
+        }
+        let groups: Vec<_> = places.groups.keys().copied().collect();
+        for group in groups {
+            places.leave(group, self.addrs[0]);
         }
     }
 }

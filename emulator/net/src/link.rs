@@ -29,8 +29,16 @@ pub trait Link: Send {
         None
     }
 
+    /// From now on packets to this multicast group are to be delivered too, those included that this link sends.
+    /// What goes wrong is counted, and told by [`info`](Self::info): the device then misses those packets.
+    fn join(&mut self, group: IpAddr);
+
+    /// No longer.
+    fn leave(&mut self, group: IpAddr);
+
     /// Adds to `to` the descriptors that become readable when there is something to receive, and writable when
-    /// a full link has room again. They may change after any [`receive`](Self::receive).
+    /// a full link has room again. They may change after any call of [`receive`](Self::receive),
+    /// [`join`](Self::join) and [`leave`](Self::leave).
     fn descriptors(&self, to: &mut Vec<RawFd>);
 
     /// What the link has done.
@@ -55,6 +63,14 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn next_timeout(&self) -> Option<Time> {
         (**self).next_timeout()
+    }
+
+    fn join(&mut self, group: IpAddr) {
+        (**self).join(group);
+    }
+
+    fn leave(&mut self, group: IpAddr) {
+        (**self).leave(group);
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {
@@ -178,7 +194,7 @@ counters! {
     rx_bytes,
     /// Pieces in which they came: packets that the kernel joined, or single ones.
     rx_pieces,
-    /// Failed receives, and packets that make no sense to the link.
+    /// Failed receives, multicast groups that could not be joined, and packets that make no sense to the link.
     rx_errors,
     /// Packets lost because they came faster than they were taken.
     rx_overflows,

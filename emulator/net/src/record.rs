@@ -138,6 +138,14 @@ impl<L: Link> Link for RecordedLink<L> {
         self.inner.next_timeout()
     }
 
+    fn join(&mut self, group: IpAddr) {
+        self.inner.join(group);
+    }
+
+    fn leave(&mut self, group: IpAddr) {
+        self.inner.leave(group);
+    }
+
     fn descriptors(&self, to: &mut Vec<RawFd>) {
         self.inner.descriptors(to);
     }

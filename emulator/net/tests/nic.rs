@@ -249,7 +249,8 @@ fn many_threads_post_while_one_polls() {
                     let wr_id = thread << 32 | message;
                     let sges = [a.sge(0, 64)];
                     let op = SendOp::Write(b.remote(0));
-                    let wr = SendWr { wr_id, op, payload: Payload::Sges(&sges), flags: SendFlags::SIGNALED };
+                    let wr =
+                        SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(wr_id, op, Payload::Sges(&sges)) };
                     while a.nic.post_send(a.qp, &[wr]).is_err() {
                         std::thread::yield_now(); // the queue is full until the other thread has polled
                     }

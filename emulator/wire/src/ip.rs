@@ -52,8 +52,8 @@ impl Ipv4Header {
         }
     }
 
-    /// Reads a header whose first byte is 0x45.
-    fn parse(bytes: &[u8; Self::LEN]) -> Self {
+    /// Reads a header whose first byte is 0x45, which is not looked at.
+    pub fn parse(bytes: &[u8; Self::LEN]) -> Self {
         let &[_, tos, l0, l1, i0, i1, f0, f1, ttl, protocol, c0, c1, s0, s1, s2, s3, d0, d1, d2, d3] = bytes;
         Self {
             tos,
@@ -148,8 +148,8 @@ impl Ipv6Header {
         }
     }
 
-    /// Reads a header whose version is 6.
-    fn parse(bytes: &[u8; Self::LEN]) -> Self {
+    /// Reads a header whose version is 6, which is not looked at.
+    pub fn parse(bytes: &[u8; Self::LEN]) -> Self {
         let (fixed, addresses) = bytes.split_at(8);
         let (src, dst) = addresses.split_at(16);
         let word = u32::from_be_bytes([fixed[0], fixed[1], fixed[2], fixed[3]]);

@@ -40,7 +40,7 @@ impl End {
         let cq = device.create_cq(4096).expect("a fresh device has room");
         let mr = device.reg_mr(pd, MrInit::new(&buffer, access)).expect("a fresh device has room");
         let cap = QpCap { max_send_wr: 4 * BATCH, ..QpCap::default() };
-        let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
+        let init = QpInit { cap, ..QpInit::new(QpType::Rc, pd, cq) };
         let qp = device.create_qp(&init).expect("a fresh device has room");
         device.modify_qp(Time::ZERO, qp, &QpAttr::init(access)).expect("the usual way");
         End { device, addr, cq, qp, buffer, mr }
@@ -83,7 +83,7 @@ impl Pair {
         let sges = [Sge { addr: local.buffer.addr(), len, lkey: local.mr.lkey }];
         let op = SendOp::Write(Remote { addr: remote.buffer.addr(), rkey: remote.mr.rkey });
         let (qp, cq) = (local.qp, local.cq);
-        let wr = |flags| SendWr { wr_id: 0, op, payload: Payload::Sges(&sges), flags };
+        let wr = |flags| SendWr { flags, ..SendWr::new(0, op, Payload::Sges(&sges)) };
         let mut batch = vec![wr(SendFlags::empty()); BATCH as usize];
         batch[BATCH as usize - 1] = wr(SendFlags::SIGNALED);
         let (before, start) = (self.packets, Instant::now());

@@ -40,7 +40,7 @@ impl End {
             let cq = device.create_cq(4096)?;
             let mr = device.reg_mr(pd, MrInit::new(&buffer, access))?;
             let cap = QpCap { max_send_wr: 4 * BATCH as u32, max_recv_wr: 256, ..QpCap::default() };
-            let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
+            let init = QpInit { cap, ..QpInit::new(QpType::Rc, pd, cq) };
             let qp = device.create_qp(&init)?;
             device.modify_qp(now, qp, &QpAttr::init(access))?;
             Ok::<_, ferroce_engine::VerbsError>((cq, qp, mr))
@@ -66,7 +66,7 @@ impl End {
 
     fn post(&self, op: SendOp, len: u32, count: usize) {
         let sges = [self.sge(len)];
-        let wr = |flags| SendWr { wr_id: 0, op, payload: Payload::Sges(&sges), flags };
+        let wr = |flags| SendWr { flags, ..SendWr::new(0, op, Payload::Sges(&sges)) };
         let mut batch = vec![wr(SendFlags::empty()); count];
         batch[count - 1] = wr(SendFlags::SIGNALED);
         self.nic.post_send(self.qp, &batch).expect("there is room in the queue");

@@ -74,10 +74,8 @@ fn requests_that_are_there_already_can_be_posted() {
     a.memory.write(0, b"raw");
     let sges = [a.memory.slice(0..3)];
     let wr = SendWr {
-        wr_id: 1,
-        op: SendOp::Write(b.memory.remote().at(10)),
-        payload: Payload::Sges(&sges),
         flags: SendFlags::SIGNALED,
+        ..SendWr::new(1, SendOp::Write(b.memory.remote().at(10)), Payload::Sges(&sges))
     };
     a.qp.post_send(&[wr]).unwrap();
     let mut batch = a.qp.post();

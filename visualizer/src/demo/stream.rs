@@ -101,14 +101,14 @@ impl Stream {
         let sges: Vec<Sge> = message.local.iter().map(|(at, len)| own.sge(*at, *len)).collect();
         let payload = data.as_deref().map_or(Payload::Sges(&sges), Payload::Inline);
         let wr_id = message.number;
-        let first = SendWr { wr_id, op, payload, flags: SendFlags::SIGNALED };
+        let first = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(wr_id, op, payload) };
         let qp = own.qp;
         hosts[self.from].with(|device, now| match behind {
             None => device.post_send(now, qp, &[first]),
             Some(op) => {
                 let first = SendWr { flags: SendFlags::empty(), ..first };
                 let flags = SendFlags::SIGNALED | SendFlags::FENCE;
-                device.post_send(now, qp, &[first, SendWr { wr_id, op, payload, flags }])
+                device.post_send(now, qp, &[first, SendWr { flags, ..SendWr::new(wr_id, op, payload) }])
             }
         })?;
         self.outstanding.push_back(message);

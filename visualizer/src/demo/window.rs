@@ -141,7 +141,7 @@ impl Session<'_> {
         for (op, at) in requests {
             let sges: Vec<_> = at.iter().map(|at| own.sge(*at, LEN)).collect();
             let (payload, flags) = (Payload::Sges(&sges), SendFlags::SIGNALED);
-            let wr = SendWr { wr_id: 1, op: *op, payload, flags };
+            let wr = SendWr { flags, ..SendWr::new(1, *op, payload) };
             self.hosts[end].with(|device, now| device.post_send(now, own.qp, &[wr]))?;
         }
         Ok(())

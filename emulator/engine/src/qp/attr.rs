@@ -2,99 +2,14 @@
 
 use std::net::IpAddr;
 
-use ferroce_wire::flow::{flow_label_for_qps, port_from_flow_label};
 use ferroce_wire::{PathMtu, Psn, Qpn, RnrTimer};
 
-use crate::cq::Cq;
 use crate::error::TransitionFault;
-use crate::io::Flow;
-use crate::memory::{Access, Pd};
+use crate::memory::Access;
 
+use super::address::{AddressVector, AltPath, MigState};
+use super::init::QpInit;
 use super::state::QpState;
-
-/// Transport service of a queue pair; values of `enum ibv_qp_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum QpType {
-    /// Reliable connection.
-    Rc = 2,
-}
-
-/// How large the queues of a queue pair are to be (`struct ibv_qp_cap`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QpCap {
-    /// Send requests that can be outstanding.
-    pub max_send_wr: u32,
-    /// Receive requests that can be posted.
-    pub max_recv_wr: u32,
-    /// Scatter/gather entries of a send request.
-    pub max_send_sge: u32,
-    /// Scatter/gather entries of a receive request.
-    pub max_recv_sge: u32,
-    /// Bytes that can be posted inline.
-    pub max_inline_data: u32,
-}
-
-impl Default for QpCap {
-    fn default() -> QpCap {
-        QpCap { max_send_wr: 64, max_recv_wr: 64, max_send_sge: 4, max_recv_sge: 4, max_inline_data: 64 }
-    }
-}
-
-/// What a queue pair is created with (`struct ibv_qp_init_attr`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QpInit {
-    /// Transport service.
-    pub qp_type: QpType,
-    /// Protection domain of all memory it touches.
-    pub pd: Pd,
-    /// Where completions of sends go.
-    pub send_cq: Cq,
-    /// Where completions of receives go.
-    pub recv_cq: Cq,
-    /// Sizes of the queues.
-    pub cap: QpCap,
-    /// Treat every send request as signaled (`sq_sig_all`).
-    pub signal_all: bool,
-}
-
-/// The path to the peer (`struct ibv_ah_attr` with its mandatory GRH).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AddressVector {
-    /// Which of the device's addresses to send from.
-    pub sgid_index: u8,
-    /// The peer's address: an IPv4 address stands for its IPv4-mapped GID.
-    pub dgid: IpAddr,
-    /// Traffic class: DSCP in the upper six bits, ECN in the lower two.
-    pub traffic_class: u8,
-    /// Hop limit (TTL); 0 and 1 stand for the usual 64.
-    pub hop_limit: u8,
-    /// IPv6 flow label, 20 bits, which also chooses the UDP source port; 0 to derive that from the two QPNs.
-    pub flow_label: u32,
-}
-
-impl AddressVector {
-    /// From the device's address `sgid_index` to `dgid`, everything else as usual.
-    pub fn new(sgid_index: u8, dgid: IpAddr) -> AddressVector {
-        AddressVector { sgid_index, dgid, traffic_class: 0, hop_limit: 64, flow_label: 0 }
-    }
-}
-
-impl AddressVector {
-    /// What packets along this path carry. The UDP source port follows from the flow label, or from the two
-    /// queue-pair numbers, so that switches spread connections over equal paths (IBTA A17.9.2.3).
-    pub(super) fn flow(&self, gids: &[IpAddr], local: Qpn, remote: Qpn) -> Flow {
-        let label = if self.flow_label == 0 { flow_label_for_qps(local, remote) } else { self.flow_label };
-        Flow {
-            src: gids[usize::from(self.sgid_index)],
-            dst: self.dgid,
-            src_port: port_from_flow_label(label),
-            traffic_class: self.traffic_class,
-            hop_limit: if self.hop_limit <= 1 { 64 } else { self.hop_limit },
-            flow_label: self.flow_label,
-        }
-    }
-}
 
 /// Changes for `modify_qp`; an attribute that is `None` is not in the mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,8 +26,14 @@ pub struct QpAttr {
     pub pkey_index: Option<u16>,
     /// Port number; there is only port 1.
     pub port: Option<u8>,
+    /// For datagrams: the key that arriving ones must carry.
+    pub qkey: Option<u32>,
     /// Path to the peer.
     pub av: Option<AddressVector>,
+    /// Path for when that one fails.
+    pub alt_path: Option<AltPath>,
+    /// State of path migration.
+    pub path_mig_state: Option<MigState>,
     /// Payload of a full packet. Both ends must agree.
     pub path_mtu: Option<PathMtu>,
     /// Local ACK timeout, 0..=31: 4.096 µs · 2^timeout; 0 waits for ever.
@@ -153,6 +74,8 @@ bitflags::bitflags! {
         const PKEY_INDEX = 1 << 4;
         /// `port`
         const PORT = 1 << 5;
+        /// `qkey`
+        const QKEY = 1 << 6;
         /// `av`
         const AV = 1 << 7;
         /// `path_mtu`
@@ -167,12 +90,16 @@ bitflags::bitflags! {
         const RQ_PSN = 1 << 12;
         /// `max_rd_atomic`
         const MAX_QP_RD_ATOMIC = 1 << 13;
+        /// `alt_path`
+        const ALT_PATH = 1 << 14;
         /// `min_rnr_timer`
         const MIN_RNR_TIMER = 1 << 15;
         /// `sq_psn`
         const SQ_PSN = 1 << 16;
         /// `max_dest_rd_atomic`
         const MAX_DEST_RD_ATOMIC = 1 << 17;
+        /// `path_mig_state`
+        const PATH_MIG_STATE = 1 << 18;
         /// `dest_qpn`
         const DEST_QPN = 1 << 20;
         /// `rate_limit`
@@ -187,13 +114,24 @@ impl core::fmt::Display for AttrMask {
 }
 
 impl QpAttr {
-    /// RESET to INIT: what RC requires.
+    /// RESET to INIT: what RC and UC require.
     pub fn init(access: Access) -> QpAttr {
         QpAttr {
             state: Some(QpState::Init),
             pkey_index: Some(0),
             port: Some(1),
             access: Some(access),
+            ..QpAttr::default()
+        }
+    }
+
+    /// RESET to INIT: what UD requires.
+    pub fn init_ud(qkey: u32) -> QpAttr {
+        QpAttr {
+            state: Some(QpState::Init),
+            pkey_index: Some(0),
+            port: Some(1),
+            qkey: Some(qkey),
             ..QpAttr::default()
         }
     }
@@ -213,6 +151,15 @@ impl QpAttr {
         }
     }
 
+    /// INIT to RTR: what UC requires.
+    pub fn rtr_uc(av: AddressVector, dest_qpn: Qpn, rq_psn: Psn, path_mtu: PathMtu) -> QpAttr {
+        QpAttr {
+            max_dest_rd_atomic: None,
+            min_rnr_timer: None,
+            ..QpAttr::rtr(av, dest_qpn, rq_psn, path_mtu)
+        }
+    }
+
     /// RTR to RTS: what RC requires. 67 ms local ACK timeout, 6 retries, RNR retries for ever, 16 READs and
     /// atomics outstanding.
     pub fn rts(sq_psn: Psn) -> QpAttr {
@@ -227,7 +174,12 @@ impl QpAttr {
         }
     }
 
-    /// To a state that needs nothing more: RESET, ERR, SQD.
+    /// RTR to RTS: what UC and UD require.
+    pub fn rts_unreliable(sq_psn: Psn) -> QpAttr {
+        QpAttr { sq_psn: Some(sq_psn), ..QpAttr::to(QpState::Rts) }
+    }
+
+    /// To a state that needs nothing more: RESET, ERR, SQD, and RTR for UD.
     pub fn to(state: QpState) -> QpAttr {
         QpAttr { state: Some(state), ..QpAttr::default() }
     }
@@ -241,7 +193,10 @@ impl QpAttr {
             (self.access.is_some(), AttrMask::ACCESS_FLAGS),
             (self.pkey_index.is_some(), AttrMask::PKEY_INDEX),
             (self.port.is_some(), AttrMask::PORT),
+            (self.qkey.is_some(), AttrMask::QKEY),
             (self.av.is_some(), AttrMask::AV),
+            (self.alt_path.is_some(), AttrMask::ALT_PATH),
+            (self.path_mig_state.is_some(), AttrMask::PATH_MIG_STATE),
             (self.path_mtu.is_some(), AttrMask::PATH_MTU),
             (self.timeout.is_some(), AttrMask::TIMEOUT),
             (self.retry_cnt.is_some(), AttrMask::RETRY_CNT),
@@ -266,7 +221,10 @@ impl QpAttr {
         take(&mut self.access, change.access);
         take(&mut self.pkey_index, change.pkey_index);
         take(&mut self.port, change.port);
+        take(&mut self.qkey, change.qkey);
         take(&mut self.av, change.av);
+        take(&mut self.alt_path, change.alt_path);
+        take(&mut self.path_mig_state, change.path_mig_state);
         take(&mut self.path_mtu, change.path_mtu);
         take(&mut self.timeout, change.timeout);
         take(&mut self.retry_cnt, change.retry_cnt);
@@ -287,6 +245,7 @@ impl QpAttr {
             (self.pkey_index.is_some_and(|index| index != 0), "pkey_index"),
             (self.port.is_some_and(|port| port != 1), "port"),
             (self.av.is_some_and(|av| !port.reaches(&av)), "av"),
+            (self.alt_path.is_some_and(|path| !port.has(&path)), "alt_path"),
             (self.path_mtu.is_some_and(|mtu| mtu.bytes() > port.mtu.bytes()), "path_mtu"),
             (above(self.timeout, 31), "timeout"),
             (above(self.retry_cnt, 7), "retry_cnt"),
@@ -310,9 +269,14 @@ pub(crate) struct Port<'a> {
 
 impl Port<'_> {
     /// True when the source exists and speaks the destination's version of IP.
-    fn reaches(&self, av: &AddressVector) -> bool {
+    pub(crate) fn reaches(&self, av: &AddressVector) -> bool {
         let source = self.gids.get(usize::from(av.sgid_index));
-        source.is_some_and(|source| source.is_ipv4() == av.dgid.is_ipv4()) && av.flow_label < 1 << 20
+        let same_version = source.is_some_and(|source| source.is_ipv4() == av.dgid.is_ipv4());
+        same_version && av.flow_label < 1 << 20 && av.sl < 16
+    }
+
+    fn has(&self, path: &AltPath) -> bool {
+        self.reaches(&path.av) && path.port == 1 && path.pkey_index == 0 && path.timeout < 32
     }
 }
 

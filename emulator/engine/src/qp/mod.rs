@@ -1,40 +1,51 @@
 //! A queue pair: one requester, one responder, and the states that both share.
 
+mod address;
 mod attr;
 mod completer;
 mod congestion;
+mod init;
 mod plan;
 mod requester;
 mod responder;
 mod responses;
 mod state;
+mod uc;
+mod ud;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
-use ferroce_wire::{Bth, DEFAULT_PKEY, Headers, Opcode, Packet, PathMtu, Psn, Qpn};
+use ferroce_wire::{Bth, DEFAULT_PKEY, Headers, Opcode, Operation, Packet, PathMtu, Psn, Qpn};
 
+pub use address::{AddressVector, AltPath, MigState};
 pub(crate) use attr::Port;
-pub use attr::{AddressVector, AttrMask, QpAttr, QpCap, QpInfo, QpInit, QpType};
-pub use state::{QpState, TRANSITIONS, Transition};
+pub use attr::{AttrMask, QpAttr, QpInfo};
+pub use init::{QpCap, QpInit, QpType};
+pub use state::{QpState, Transition, transitions};
+pub(crate) use ud::Destination;
 
 use crate::congestion::Governor;
 use crate::counters::Counters;
 use crate::cq::{Added, CompletionQueue, Cq};
+use crate::device::AddressHandle;
 use crate::error::{TransitionFault, VerbsError};
 use crate::event::{AsyncEvent, Event, QpEvent};
-use crate::io::{Flow, Train, TxLimits};
+use crate::io::{Flow, RxMeta, Train, TxLimits};
 use crate::memory::{Memory, Pd};
 use crate::policy::Personality;
 use crate::table::Table;
 use crate::time::Time;
 use crate::trace::{DropReason, TraceEvent, TraceSink};
 use crate::work::{Payload, RecvWqe, SendFlags, SendWqe, Wc, WcStatus};
-use requester::Requester;
-use responder::Responder;
+use requester::{MAX_MESSAGE, Requester};
+use responder::{Fatal, Responder};
 
 /// The parts of a device that a queue pair works with.
 pub(crate) struct Ctx<'a, T> {
     pub now: Time,
+    pub gids: &'a [IpAddr],
+    pub ahs: &'a Table<AddressHandle>,
     pub memory: &'a mut Memory,
     pub cqs: &'a mut Table<CompletionQueue>,
     pub events: &'a mut VecDeque<Event>,
@@ -89,6 +100,11 @@ impl<T: TraceSink> Ctx<'_, T> {
             DropReason::Duplicate => &mut self.counters.drop_duplicate,
             DropReason::OutOfSequence => &mut self.counters.out_of_seq_request,
             DropReason::Response => &mut self.counters.drop_response,
+            DropReason::Qkey => &mut self.counters.drop_qkey,
+            DropReason::NoReceive => &mut self.counters.drop_no_receive,
+            DropReason::Length => &mut self.counters.drop_length,
+            DropReason::Access => &mut self.counters.drop_access,
+            DropReason::Incomplete => &mut self.counters.drop_incomplete,
         };
         *counter += 1;
         self.trace(|| TraceEvent::Dropped { qp, why });
@@ -109,6 +125,17 @@ impl Conn {
     /// Whose access to memory a peer's request is.
     pub(crate) fn accessor(&self) -> (Pd, Qpn) {
         (self.init.pd, self.qpn)
+    }
+
+    /// The opcode for `operation`, which the queue pair's service must offer.
+    pub(crate) fn opcode(&self, operation: Operation) -> Opcode {
+        let opcode = Opcode::new(self.init.qp_type.service(), operation);
+        opcode.expect("requests are checked for what the service offers")
+    }
+
+    /// Most bytes of a message: of a datagram, what one packet takes.
+    pub(crate) fn longest_message(&self) -> u64 {
+        if self.init.qp_type == QpType::Ud { self.mtu.bytes() as u64 } else { MAX_MESSAGE }
     }
 
     /// The headers of a packet to the peer, without extension headers.
@@ -211,6 +238,9 @@ impl Qp {
         if let Some(mtu) = change.path_mtu {
             self.conn.mtu = mtu;
         }
+        if self.conn.init.qp_type == QpType::Ud {
+            self.conn.mtu = port.mtu;
+        }
         if let Some(av) = self.attr.av {
             self.conn.flow =
                 Some(self.flow_of(av.flow(port.gids, self.conn.qpn, self.conn.dest_qpn), ctx.policy));
@@ -227,6 +257,9 @@ impl Qp {
             self.responder.silence();
             self.enter_error(ctx);
         } else {
+            if self.state == QpState::Sqe {
+                self.requester.start(self.requester.next_psn());
+            }
             self.set_state(to, ctx);
             self.requester.drain(to == QpState::Sqd);
             self.check_drained(ctx);
@@ -272,14 +305,20 @@ impl Qp {
         &mut self,
         wqe: SendWqe,
         payload: Payload<'_>,
+        to: Option<Destination>,
         ctx: &mut Ctx<'_, T>,
     ) {
         ctx.trace(|| TraceEvent::PostSend { qp: self.conn.qpn, wr_id: wqe.wr_id });
         let signaled = self.conn.init.signal_all || wqe.flags.contains(SendFlags::SIGNALED);
         let flags = if signaled { wqe.flags | SendFlags::SIGNALED } else { wqe.flags };
-        self.requester.sq.push(SendWqe { flags, ..wqe }, payload);
-        if self.state == QpState::Err {
-            self.flush(ctx);
+        let sq = &mut self.requester.sq;
+        if let Some(to) = to {
+            self.requester.destinations.put(sq.end(), sq.depth(), to);
+        }
+        sq.push(SendWqe { flags, ..wqe }, payload);
+        if matches!(self.state, QpState::Err | QpState::Sqe) {
+            self.flush_sends(ctx);
+            self.settle(ctx);
         }
     }
 
@@ -293,14 +332,19 @@ impl Qp {
         ctx.trace(|| TraceEvent::PostRecv { qp: self.conn.qpn, wr_id: wqe.wr_id });
         self.responder.rq.push(wqe, payload);
         if self.state == QpState::Err {
-            self.flush(ctx);
+            self.flush_receives(ctx);
         }
     }
 
     // --- packets and time ----------------------------------------------------------------------------------
 
     /// A packet for this queue pair whose ICRC is right.
-    pub(crate) fn handle_packet<T: TraceSink>(&mut self, packet: &Packet<'_>, ctx: &mut Ctx<'_, T>) {
+    pub(crate) fn handle_packet<T: TraceSink>(
+        &mut self,
+        packet: &Packet<'_>,
+        meta: &RxMeta,
+        ctx: &mut Ctx<'_, T>,
+    ) {
         let bth = &packet.headers.bth;
         let (qp, opcode) = (self.conn.qpn, bth.opcode);
         if opcode == Opcode::CNP {
@@ -328,14 +372,30 @@ impl Qp {
             }
             self.measure_round_trip(ctx.now);
         } else {
-            if self.state == QpState::Rtr && self.responder.first_packet() {
-                ctx.raise(AsyncEvent::Qp(qp, QpEvent::CommEst));
-            }
-            if self.responder.receive(&self.conn, &self.attr, packet, ctx).is_err() {
+            if self.receive_request(packet, meta, ctx).is_err() {
                 self.enter_error(ctx);
             }
         }
         self.settle(ctx);
+    }
+
+    fn receive_request<T: TraceSink>(
+        &mut self,
+        packet: &Packet<'_>,
+        meta: &RxMeta,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Result<(), Fatal> {
+        let (responder, conn, attr) = (&mut self.responder, &self.conn, &self.attr);
+        if conn.init.qp_type == QpType::Ud {
+            return responder.receive_datagram(conn, attr.qkey.unwrap_or(0), packet, meta, ctx);
+        }
+        if self.state == QpState::Rtr && responder.first_packet() {
+            ctx.raise(AsyncEvent::Qp(conn.qpn, QpEvent::CommEst));
+        }
+        match conn.init.qp_type {
+            QpType::Uc => responder.receive_unacknowledged(conn, attr, packet, ctx),
+            _ => responder.receive(conn, attr, packet, ctx),
+        }
     }
 
     /// Adds the next packet, if there is one and it fits.
@@ -363,13 +423,29 @@ impl Qp {
         if held {
             return Step::Idle;
         }
-        let step = self.requester.emit(&self.conn, limits, train, ctx);
+        let (requester, conn) = (&mut self.requester, &self.conn);
+        let step = match conn.init.qp_type {
+            QpType::Uc => requester.emit_unacknowledged(conn, limits, train, ctx),
+            QpType::Ud => requester.emit_datagram(conn, self.attr.qkey.unwrap_or(0), limits, train, ctx),
+            _ => requester.emit(conn, limits, train, ctx),
+        };
         if let Step::Failed(failure) = step {
             self.fail(failure, ctx);
-            return Step::Idle;
         }
         self.note_request(step, train.bytes().len() - before, ctx.now);
-        step
+        if !self.conn.init.qp_type.is_reliable() {
+            // Requests complete when they are sent.
+            self.settle(ctx);
+        }
+        if matches!(step, Step::Failed(_)) { Step::Idle } else { step }
+    }
+
+    /// Where the next packet goes; nowhere while there is no peer.
+    pub(crate) fn next_flow(&self) -> Option<Flow> {
+        match self.conn.init.qp_type {
+            QpType::Ud => self.requester.next_flow(),
+            _ => self.conn.flow,
+        }
     }
 
     /// The moment at which `handle_timeout` has something to do.
@@ -409,7 +485,12 @@ impl Qp {
     fn fail<T: TraceSink>(&mut self, failure: Failure, ctx: &mut Ctx<'_, T>) {
         self.responder.silence();
         self.requester.complete_front(&self.conn, failure, ctx);
-        self.enter_error(ctx);
+        if self.conn.init.qp_type.is_reliable() || !ctx.policy.sqe {
+            return self.enter_error(ctx);
+        }
+        // Receiving goes on: nothing that this side sends could be missed by it (IBTA 10.3.1.6).
+        self.set_state(QpState::Sqe, ctx);
+        self.flush_sends(ctx);
     }
 
     /// What every input ends with: consequences that any of its steps may have had.
@@ -437,15 +518,23 @@ impl Qp {
 
     /// Completes everything that is posted, in order, sends first.
     fn flush<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
+        self.flush_sends(ctx);
+        self.flush_receives(ctx);
+        // The queue pair is in error already, which is all that a lost completion can lead to.
+        ctx.overflowed = false;
+    }
+
+    fn flush_sends<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
         while !self.requester.sq.is_empty() {
             self.requester.complete_front(&self.conn, WcStatus::WrFlushErr.into(), ctx);
         }
+    }
+
+    fn flush_receives<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
         while let Some(wqe) = self.responder.rq.pop() {
             let wc = Wc { wr_id: wqe.wr_id, status: WcStatus::WrFlushErr, ..Wc::default() };
             ctx.complete(&self.conn, self.conn.init.recv_cq, wc, false);
         }
-        // The queue pair is in error already, which is all that a lost completion can lead to.
-        ctx.overflowed = false;
     }
 }
 

@@ -24,7 +24,8 @@ impl Plan {
     /// Packet `index` of `wqe`, which has its PSNs. A READ asks for at most `chunk` packets at a time.
     #[inline]
     pub(super) fn new<T>(wqe: &SendWqe, index: u32, chunk: u32, conn: &Conn, ctx: &Ctx<'_, T>) -> Plan {
-        let opcode = wqe.op.packet_opcode(index, wqe.psns);
+        let operation = wqe.op.packet_operation(index, wqe.psns);
+        let opcode = conn.opcode(operation);
         let headers = conn.headers(opcode, wqe.first, ctx.policy);
         let wants_response = wqe.op.wants_response();
         let mut plan =

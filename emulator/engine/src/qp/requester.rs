@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use ferroce_wire::Psn;
 
-use super::attr::{QpAttr, QpCap};
+use super::attr::QpAttr;
+use super::init::QpCap;
 use super::plan::Plan;
+use super::ud::Destinations;
 use super::{Conn, Ctx, Failure, Step};
 use crate::io::{Train, TxLimits, packet_len};
 use crate::memory::Access;
@@ -37,11 +39,13 @@ const PSN_SPACE: u32 = (1 << 23) - 1;
 #[derive(Clone, Debug)]
 pub(crate) struct Requester {
     pub sq: WorkQueue<SendWqe>,
+    /// Where they go, if they are datagrams.
+    pub(super) destinations: Destinations,
     /// The request whose packet comes next, and which packet of it.
-    cursor: u64,
+    pub(super) cursor: u64,
     packet: u32,
     /// Requests before this one have been given PSNs.
-    started: u64,
+    pub(super) started: u64,
     pub(crate) una: Psn,
     pub(crate) next: Psn,
     pub(crate) max: Psn,
@@ -82,6 +86,7 @@ impl Requester {
     pub(super) fn new(cap: &QpCap) -> Requester {
         Requester {
             sq: WorkQueue::new(cap.max_send_wr, cap.max_send_sge, cap.max_inline_data),
+            destinations: Destinations::default(),
             cursor: 0,
             packet: 0,
             started: 0,
@@ -191,11 +196,26 @@ impl Requester {
             return Step::Idle;
         }
         let plan = Plan::new(wqe, self.packet, self.config.read_chunk, conn, ctx);
+        let ack_request = conn.init.qp_type.is_reliable() && self.asks(wqe, &plan, ctx);
+        self.transmit(plan, ack_request, conn, limits, train, ctx)
+    }
+
+    /// Adds the packet of the request at the cursor that was planned, if it fits.
+    #[inline]
+    pub(super) fn transmit<T: TraceSink>(
+        &mut self,
+        plan: Plan,
+        ack_request: bool,
+        conn: &Conn,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        let Some(wqe) = self.sq.get(self.cursor) else { return Step::Idle };
         if !train.takes(packet_len(plan.opcode(), plan.payload), limits) {
             return Step::Full;
         }
         let again = self.next.is_before(self.max);
-        let ack_request = self.asks(wqe, &plan, again, ctx);
         let mut headers = plan.headers;
         headers.bth.psn = self.next;
         headers.bth.ack_request = ack_request;
@@ -232,6 +252,14 @@ impl Requester {
         });
         self.sent(&plan, ack_request, ctx.now);
         Step::Sent
+    }
+
+    /// Where nothing is acknowledged, what was sent is over.
+    pub(super) fn release<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
+        (self.una, self.unasked) = (self.next, 0);
+        while self.sq.front() < self.cursor {
+            self.complete_front(conn, WcStatus::Success.into(), ctx);
+        }
     }
 
     /// Moves on behind a packet that was sent.
@@ -289,12 +317,15 @@ impl Requester {
     }
 
     /// Gives the request at the cursor its PSNs, if it has none yet, after checking that it can be carried out.
-    fn begin<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) -> Result<(), WcStatus> {
+    pub(super) fn begin<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) -> Result<(), WcStatus> {
         if self.cursor < self.started || self.is_blocked() {
             return Ok(());
         }
         let Some(wqe) = self.sq.get(self.cursor) else { return Ok(()) };
-        if wqe.len > MAX_MESSAGE || (wqe.op.is_atomic() && wqe.len < 8) {
+        if !conn.init.qp_type.offers(&wqe.op) {
+            return Err(WcStatus::LocQpOpErr);
+        }
+        if wqe.len > conn.longest_message() || (wqe.op.is_atomic() && wqe.len < 8) {
             return Err(WcStatus::LocLenErr);
         }
         if !wqe.inline {
@@ -312,7 +343,7 @@ impl Requester {
     }
 
     /// The request at the cursor fails as soon as it is the oldest.
-    fn cannot_begin(&mut self, status: WcStatus) -> Step {
+    pub(super) fn cannot_begin(&mut self, status: WcStatus) -> Step {
         self.stuck = Some(status);
         if let Some(failure) = self.take_stuck() {
             return Step::Failed(failure);
@@ -365,7 +396,7 @@ impl Requester {
     }
 
     /// Whether this packet sets the AckReq bit.
-    fn asks<T>(&self, wqe: &SendWqe, plan: &Plan, again: bool, ctx: &Ctx<'_, T>) -> bool {
+    fn asks<T>(&self, wqe: &SendWqe, plan: &Plan, ctx: &Ctx<'_, T>) -> bool {
         // Long messages ask on their way too: the timer must see that the peer is at work.
         if plan.wants_response || self.ask || self.unasked + 1 >= self.window(ctx) / 8 {
             return true;
@@ -376,7 +407,7 @@ impl Requester {
         match ctx.policy.ack_requests {
             AckRequests::EveryMessage => true,
             AckRequests::Sparse { packets } => {
-                again
+                self.next.is_before(self.max)
                     || wqe.flags.contains(SendFlags::SIGNALED)
                     || self.unasked + 1 >= packets
                     || !self.follows_at_once(self.cursor + 1)

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use ferroce_wire::{AtomicEth, NakCode, Opcode, Operation, Packet, Position, Psn, Reth, RnrTimer, Syndrome};
 
-use super::attr::{QpAttr, QpCap};
+use super::attr::QpAttr;
+use super::init::QpCap;
 use super::requester::MAX_MESSAGE;
 use super::responses::{Resource, ResourceKind};
 use super::{Conn, Ctx};
@@ -26,7 +27,7 @@ pub(crate) struct Responder {
     gap_reported: bool,
     /// No packet has been received yet.
     untouched: bool,
-    message: Message,
+    pub(super) message: Message,
     /// READs and atomics that were executed: to be answered, or to be answered again. Oldest first.
     pub(crate) resources: VecDeque<Resource>,
     /// How many of them are kept: `max_dest_rd_atomic`, rounded up to a power of two, since there are
@@ -45,7 +46,7 @@ const MAX_ACKS: usize = 64;
 
 /// The request message of which packets are still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Message {
+pub(super) enum Message {
     None,
     /// Into the oldest receive; so many bytes have arrived.
     Send {
@@ -59,7 +60,7 @@ enum Message {
 }
 
 /// Why a request is not executed, and what both ends are told.
-struct Refusal {
+pub(super) struct Refusal {
     syndrome: Syndrome,
     /// How the receive that the message used (or would use) completes.
     recv: Option<WcStatus>,
@@ -202,7 +203,7 @@ impl Responder {
     }
 
     /// A message is one ONLY packet, or FIRST, MIDDLE… and LAST of one kind, and nothing comes between.
-    fn check_sequence(&self, opcode: Opcode) -> Result<(), Refusal> {
+    pub(super) fn check_sequence(&self, opcode: Opcode) -> Result<(), Refusal> {
         use Operation as Op;
         let op = opcode.operation();
         let fits = match self.message {
@@ -221,7 +222,7 @@ impl Responder {
         Err(Refusal { recv: in_use.then_some(WcStatus::LocQpOpErr), ..Refusal::invalid() })
     }
 
-    fn check_resources(&self, opcode: Opcode, attr: &QpAttr) -> Result<(), Refusal> {
+    pub(super) fn check_resources(&self, opcode: Opcode, attr: &QpAttr) -> Result<(), Refusal> {
         let op = opcode.operation();
         if takes_receive(op) && self.rq.is_empty() {
             return Err(Refusal::not_ready(attr.min_rnr_timer.unwrap_or_default()));
@@ -239,7 +240,12 @@ impl Responder {
         !full || self.resources.front().is_some_and(Resource::was_answered)
     }
 
-    fn check_length<T>(&self, conn: &Conn, packet: &Packet<'_>, ctx: &Ctx<'_, T>) -> Result<(), Refusal> {
+    pub(super) fn check_length<T>(
+        &self,
+        conn: &Conn,
+        packet: &Packet<'_>,
+        ctx: &Ctx<'_, T>,
+    ) -> Result<(), Refusal> {
         let bth = &packet.headers.bth;
         let len = packet.payload.len();
         let pad_is_right = usize::from(bth.pad) == len.wrapping_neg() & 3;
@@ -266,7 +272,12 @@ impl Responder {
         Ok(())
     }
 
-    fn check_memory<T>(&self, conn: &Conn, packet: &Packet<'_>, ctx: &Ctx<'_, T>) -> Result<(), Refusal> {
+    pub(super) fn check_memory<T>(
+        &self,
+        conn: &Conn,
+        packet: &Packet<'_>,
+        ctx: &Ctx<'_, T>,
+    ) -> Result<(), Refusal> {
         let headers = &packet.headers;
         if let Some(reth) = headers.reth.filter(|reth| reth.len > 0) {
             // The whole range at once, so that nothing is written of what cannot be written entirely.
@@ -301,7 +312,7 @@ impl Responder {
     }
 
     /// For a packet of a SEND: bytes that came before it.
-    fn send_progress(&self, op: Operation) -> Option<u64> {
+    pub(super) fn send_progress(&self, op: Operation) -> Option<u64> {
         match self.message {
             Message::Send { done } => Some(done),
             _ => matches!(
@@ -377,7 +388,7 @@ impl Responder {
         Ok(())
     }
 
-    fn place_send<T: TraceSink>(
+    pub(super) fn place_send<T: TraceSink>(
         &mut self,
         conn: &Conn,
         packet: &Packet<'_>,
@@ -394,7 +405,7 @@ impl Responder {
         Ok(())
     }
 
-    fn place_write<T: TraceSink>(
+    pub(super) fn place_write<T: TraceSink>(
         &mut self,
         conn: &Conn,
         packet: &Packet<'_>,
@@ -448,7 +459,7 @@ impl Responder {
     }
 
     /// The last packet of a message was executed.
-    fn finish_message<T: TraceSink>(
+    pub(super) fn finish_message<T: TraceSink>(
         &mut self,
         conn: &Conn,
         packet: &Packet<'_>,
@@ -550,7 +561,7 @@ impl Responder {
 }
 
 /// The queue pair must allow what the peer asks for.
-fn check_rights(op: Operation, access: Access) -> Result<(), Refusal> {
+pub(super) fn check_rights(op: Operation, access: Access) -> Result<(), Refusal> {
     use Operation as Op;
     let need = match op {
         Op::WriteFirst

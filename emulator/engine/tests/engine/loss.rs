@@ -190,8 +190,10 @@ fn unasked_packets_are_probed_for_when_nothing_else_can_follow() {
     let (local, remote) = (pair.ends[0].sge(0, 64), pair.ends[1].remote(0));
     let wrong = Sge { lkey: 0xdead, ..local };
     let qp = pair.ends[0].qp;
-    let wr =
-        |wr_id, sges, flags| SendWr { wr_id, op: SendOp::Write(remote), payload: Payload::Sges(sges), flags };
+    let wr = |wr_id, sges, flags| SendWr {
+        flags,
+        ..SendWr::new(wr_id, SendOp::Write(remote), Payload::Sges(sges))
+    };
     let (first, second) = ([local], [wrong]);
     let batch = [wr(1, &first, SendFlags::empty()), wr(2, &second, SendFlags::SIGNALED)];
     pair.ends[0].device.post_send(pair.now, qp, &batch).unwrap();

@@ -7,5 +7,7 @@ mod loss;
 mod memory;
 mod operations;
 mod pair;
+mod uc;
+mod ud;
 mod verbs;
 mod windows;

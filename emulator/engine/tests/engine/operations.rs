@@ -63,8 +63,7 @@ fn inline_data_is_taken_when_it_is_posted() {
     pair.recv(1, 101, &[recv]);
     let qp = pair.ends[0].qp;
     let mut data = *b"taken at once";
-    let wr =
-        SendWr { wr_id: 1, op: SendOp::Send, payload: Payload::Inline(&data), flags: SendFlags::SIGNALED };
+    let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(1, SendOp::Send, Payload::Inline(&data)) };
     pair.ends[0].device.post_send(pair.now, qp, &[wr]).unwrap();
     data.fill(0);
     pair.settle();

@@ -18,12 +18,16 @@ pub(crate) enum Fate {
 pub(crate) const ALL: Access =
     Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
 
+/// The Q_Key of queue pairs for datagrams.
+pub(crate) const QKEY: u32 = 0x1122_3344;
+
 pub(crate) type Trace = Vec<(Time, TraceEvent)>;
 
 /// One end: a device with one connected queue pair and 64 KiB of registered memory.
 pub(crate) struct End {
     pub(crate) device: Device<Trace>,
     pub(crate) addr: IpAddr,
+    pub(crate) pd: Pd,
     pub(crate) cq: Cq,
     pub(crate) qp: Qpn,
     pub(crate) buffer: Buffer,
@@ -32,17 +36,21 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(number: u8, personality: Personality, access: Access, cap: QpCap) -> End {
+    fn new(number: u8, setup: &Setup) -> End {
         let addr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, number));
-        let config = DeviceConfig { personality, ..DeviceConfig::new(format!("ferroce{number}"), [addr]) };
+        let config = DeviceConfig {
+            personality: setup.personality.clone(),
+            mtu: setup.mtu,
+            ..DeviceConfig::new(format!("ferroce{number}"), [addr])
+        };
         let mut device = Device::new(config, u64::from(number), Trace::new());
         let pd = device.alloc_pd().unwrap();
         let cq = device.create_cq(1024).unwrap();
         let buffer = Buffer::new(1 << 16);
-        let mr = device.reg_mr(pd, MrInit::new(&buffer, access)).unwrap();
-        let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
+        let mr = device.reg_mr(pd, MrInit::new(&buffer, setup.access)).unwrap();
+        let init = QpInit { cap: setup.cap, ..QpInit::new(setup.qp_type, pd, cq) };
         let qp = device.create_qp(&init).unwrap();
-        End { device, addr, cq, qp, buffer, mr, events: Vec::new() }
+        End { device, addr, pd, cq, qp, buffer, mr, events: Vec::new() }
     }
 
     /// A scatter/gather entry in the registered memory.
@@ -74,6 +82,7 @@ impl End {
 
 /// How the pair is set up.
 pub(crate) struct Setup {
+    pub(crate) qp_type: QpType,
     pub(crate) personality: Personality,
     pub(crate) access: Access,
     pub(crate) qp_access: Access,
@@ -87,6 +96,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
+            qp_type: QpType::Rc,
             personality: Personality::ferroce(),
             access: ALL,
             qp_access: ALL,
@@ -107,29 +117,49 @@ pub(crate) struct Pair {
     pub(crate) ends: [End; 2],
     pub(crate) fate: Decide,
     pub(crate) sent: [usize; 2],
+    loopback: bool,
     /// All packets sent, with their sender.
     pub(crate) log: Vec<(usize, Vec<u8>)>,
 }
 
 impl Pair {
     pub(crate) fn new(setup: Setup) -> Pair {
-        let end = |number| End::new(number, setup.personality.clone(), setup.access, setup.cap);
-        let mut ends = [end(1), end(2)];
+        let mut ends = [End::new(1, &setup), End::new(2, &setup)];
         let now = Time::ZERO;
         let (addrs, qps) = ([ends[0].addr, ends[1].addr], [ends[0].qp, ends[1].qp]);
         for (index, end) in ends.iter_mut().enumerate() {
             let peer = 1 - index;
             let psn = |who: usize| Psn::new(setup.psn + who as u32 * 0x9000);
             let av = AddressVector::new(0, addrs[peer]);
-            let mut rtr = QpAttr::rtr(av, qps[peer], psn(peer), setup.mtu);
-            let mut rts = QpAttr::rts(psn(index));
+            let connected = QpAttr::init(setup.qp_access);
+            let (init, mut rtr, mut rts) = match setup.qp_type {
+                QpType::Uc => {
+                    let rtr = QpAttr::rtr_uc(av, qps[peer], psn(peer), setup.mtu);
+                    (connected, rtr, QpAttr::rts_unreliable(psn(index)))
+                }
+                QpType::Ud => {
+                    let rts = QpAttr::rts_unreliable(psn(index));
+                    (QpAttr::init_ud(QKEY), QpAttr::to(QpState::Rtr), rts)
+                }
+                _ => {
+                    let rtr = QpAttr::rtr(av, qps[peer], psn(peer), setup.mtu);
+                    (connected, rtr, QpAttr::rts(psn(index)))
+                }
+            };
             (setup.rtr)(&mut rtr);
             (setup.rts)(&mut rts);
-            for change in [QpAttr::init(setup.qp_access), rtr, rts] {
+            for change in [init, rtr, rts] {
                 end.device.modify_qp(now, end.qp, &change).unwrap();
             }
         }
-        Pair { now, ends, fate: Box::new(|_, _, _| Fate::Deliver), sent: [0, 0], log: Vec::new() }
+        Pair {
+            now,
+            ends,
+            fate: Box::new(|_, _, _| Fate::Deliver),
+            sent: [0, 0],
+            loopback: false,
+            log: Vec::new(),
+        }
     }
 
     pub(crate) fn send(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge]) {
@@ -137,14 +167,25 @@ impl Pair {
     }
 
     pub(crate) fn send_with(&mut self, end: usize, wr_id: u64, op: SendOp, sges: &[Sge], flags: SendFlags) {
-        let wr = SendWr { wr_id, op, payload: Payload::Sges(sges), flags };
+        self.post(end, SendWr { flags, ..SendWr::new(wr_id, op, Payload::Sges(sges)) }).unwrap();
+    }
+
+    pub(crate) fn post(&mut self, end: usize, wr: SendWr<'_>) -> Result<(), PostError> {
         let qp = self.ends[end].qp;
-        self.ends[end].device.post_send(self.now, qp, &[wr]).unwrap();
+        self.ends[end].device.post_send(self.now, qp, &[wr])
     }
 
     pub(crate) fn recv(&mut self, end: usize, wr_id: u64, sges: &[Sge]) {
         let qp = self.ends[end].qp;
         self.ends[end].device.post_recv(self.now, qp, &[RecvWr { wr_id, sges }]).unwrap();
+    }
+
+    /// Moves packets until nobody has any more to send, and brings each to its sender too, as links do with
+    /// packets to a multicast group.
+    pub(crate) fn settle_with_loopback(&mut self) {
+        self.loopback = true;
+        self.settle();
+        self.loopback = false;
     }
 
     /// Moves packets until nobody has any more to send.
@@ -188,6 +229,9 @@ impl Pair {
             let meta = RxMeta { src, dst, src_port, traffic_class, ident };
             for _ in 0..copies {
                 self.ends[1 - from].device.handle_packet(self.now, &meta, packet);
+            }
+            if self.loopback {
+                self.ends[from].device.handle_packet(self.now, &meta, packet);
             }
         }
     }

@@ -14,7 +14,7 @@ fn device() -> Device {
 fn qp_init(device: &mut Device) -> QpInit {
     let pd = device.alloc_pd().unwrap();
     let cq = device.create_cq(16).unwrap();
-    QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap: QpCap::default(), signal_all: false }
+    QpInit::new(QpType::Rc, pd, cq)
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn posting_is_refused_with_the_index_of_the_bad_request() {
     device.modify_qp(Time::ZERO, qp, &QpAttr::init(Access::empty())).unwrap();
     let full = device.post_recv(Time::ZERO, qp, &[recv(1), recv(2), recv(3)]);
     assert_eq!(full, Err(PostError { index: 2, cause: VerbsError::QueueFull { depth: 2 } }));
-    let send = SendWr { wr_id: 1, op: SendOp::Send, payload: Payload::Sges(&[]), flags: SendFlags::empty() };
+    let send = SendWr::new(1, SendOp::Send, Payload::Sges(&[]));
     let early = device.post_send(Time::ZERO, qp, &[send]);
     assert_eq!(early, Err(PostError { index: 0, cause: VerbsError::WrongState(QpState::Init) }));
 }

@@ -10,7 +10,7 @@ use crate::world::World;
 pub(crate) fn check<T: Watch>(world: &mut World<T>, end: usize) -> Checked {
     let at = world.ends[end].at;
     let Ok(before) = world.fabric.device(at.host).query_qp(at.qp) else { return Ok(()) };
-    let legal = |to| TRANSITIONS.iter().any(|row| (row.from, row.to) == (before.state, to));
+    let legal = |to| transitions(QpType::Rc).any(|row| (row.from, row.to) == (before.state, to));
     let unknown = QpState::ALL.into_iter().filter(|to| !legal(*to)).map(QpAttr::to);
     let wrong = [
         QpAttr { cur_state: Some(QpState::Init), ..QpAttr::to(QpState::Rts) },
@@ -31,7 +31,7 @@ pub(crate) fn check<T: Watch>(world: &mut World<T>, end: usize) -> Checked {
         (read, Payload::Inline(&[0; 1])),
     ];
     for (op, payload) in too_much {
-        let wr = SendWr { wr_id: 999, op, payload, flags: SendFlags::SIGNALED };
+        let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(999, op, payload) };
         if world.fabric.post_send(at, &[wr]).is_ok() {
             return Err(format!("end {end}: {wr:?} was posted"));
         }

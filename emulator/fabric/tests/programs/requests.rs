@@ -27,10 +27,12 @@ pub(crate) fn post_sends<T: Watch>(
         .zip(messages())
         .zip(lists.iter().zip(&inline))
         .map(|((index, planned), (list, data))| SendWr {
-            wr_id: planned.wr_id,
-            op: operation(plan, world, end, index, compares[index]),
-            payload: if planned.message.inline { Payload::Inline(data) } else { Payload::Sges(list) },
             flags: flags(planned),
+            ..SendWr::new(
+                planned.wr_id,
+                operation(plan, world, end, index, compares[index]),
+                if planned.message.inline { Payload::Inline(data) } else { Payload::Sges(list) },
+            )
         })
         .collect();
     world.fabric.post_send(world.ends[end].at, &wrs)

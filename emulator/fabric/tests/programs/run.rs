@@ -286,6 +286,9 @@ impl<T: Watch> Run<'_, T> {
                 match event {
                     Event::Completion(cq) => notified.push(cq),
                     Event::Async(event) => self.asynchronous(host, event)?,
+                    Event::Join(_) | Event::Leave(_) => {
+                        return Err(format!("{event:?}, though nobody joins groups"));
+                    }
                 }
                 // What was done about the event may have led to more.
                 events.extend(self.world.fabric.take_events(id));

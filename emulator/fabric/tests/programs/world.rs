@@ -149,7 +149,8 @@ impl<T: Watch> World<T> {
             max_recv_sge: 4,
             max_inline_data: MAX_INLINE,
         };
-        let init = QpInit { qp_type: QpType::Rc, pd, send_cq, recv_cq, cap, signal_all: shape.signal_all };
+        let init =
+            QpInit { recv_cq, cap, signal_all: shape.signal_all, ..QpInit::new(QpType::Rc, pd, send_cq) };
         let fabric = &mut self.fabric;
         let qp = fabric.with(id, |device, _| device.create_qp(&init).unwrap());
         let base = ((end.conn * 2 + end.side + 1) as u64) << 36 | 0x1003;
@@ -193,7 +194,7 @@ impl<T: Watch> World<T> {
     fn bind(&mut self, index: usize, kind: MwType) -> u32 {
         let bind = self.new_window(index, kind);
         let (op, flags) = (SendOp::BindMw(bind), SendFlags::empty());
-        let wr = SendWr { wr_id: 0, op, payload: Payload::Sges(&[]), flags };
+        let wr = SendWr { flags, ..SendWr::new(0, op, Payload::Sges(&[])) };
         let Live { at, host, .. } = self.ends[index];
         self.fabric.post_send(at, &[wr]).unwrap();
         for cq in &self.hosts[host].cqs {

@@ -3,7 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use ferroce_engine::{Cq, Device, Time, TraceSink};
+use ferroce_engine::{Cq, Device, Event, Time, TraceSink};
 
 use super::notify::Notify;
 use super::outbox::{Outbox, Sent};
@@ -136,7 +136,14 @@ impl<T: TraceSink> Core<T> {
     /// Sorts the device's events, and gives the wakers to be woken once the lock is released.
     pub(super) fn collect_events(&mut self) -> Vec<Waker> {
         while let Some(event) = self.device.poll_event() {
-            self.notify.sort(event);
+            match event {
+                Event::Completion(cq) => self.notify.completion(cq),
+                Event::Async(event) => self.notify.asynchronous(event),
+                Event::Join(group) => self.link.join(group),
+                Event::Leave(group) => self.link.leave(group),
+            }
+            // There may be other descriptors to listen at.
+            self.kick |= matches!(event, Event::Join(_) | Event::Leave(_));
         }
         self.notify.take_woken()
     }

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use ferroce_engine::{AsyncEvent, Cq, Event};
+use ferroce_engine::{AsyncEvent, Cq};
 use parking_lot::Mutex;
 
 /// Asynchronous events that wait for somebody to take them. The oldest are lost first.
@@ -67,23 +67,21 @@ impl Notify {
         self.events.pop_front()
     }
 
-    /// Puts an event of the device where it belongs.
-    pub(super) fn sort(&mut self, event: Event) {
-        match event {
-            Event::Completion(cq) => {
-                self.armed.remove(&cq);
-                let watch = self.cqs.entry(cq).or_default();
-                watch.missed = watch.waker.is_none();
-                self.woken.extend(watch.waker.clone());
-            }
-            Event::Async(event) => {
-                if self.events.len() == ASYNC_EVENTS {
-                    self.events.pop_front();
-                }
-                self.events.push_back(event);
-                self.woken.extend(self.async_waker.clone());
-            }
+    /// A completion queue got what it was armed for.
+    pub(super) fn completion(&mut self, cq: Cq) {
+        self.armed.remove(&cq);
+        let watch = self.cqs.entry(cq).or_default();
+        watch.missed = watch.waker.is_none();
+        self.woken.extend(watch.waker.clone());
+    }
+
+    /// An asynchronous event was raised.
+    pub(super) fn asynchronous(&mut self, event: AsyncEvent) {
+        if self.events.len() == ASYNC_EVENTS {
+            self.events.pop_front();
         }
+        self.events.push_back(event);
+        self.woken.extend(self.async_waker.clone());
     }
 
     pub(super) fn take_woken(&mut self) -> Vec<Waker> {

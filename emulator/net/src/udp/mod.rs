@@ -9,6 +9,7 @@
 //! over IPv4 without UDP checksum while using segmentation, and see the IPv4 Identification of what it
 //! receives. The last one matters for checking the ICRC, and `CAP_NET_RAW` cures it: see [`IcrcCheck`].
 
+mod group;
 mod receive;
 mod tap;
 mod transmit;
@@ -37,6 +38,7 @@ const SOCKET_BUFFER: i32 = 8 << 20;
 
 /// UDP sockets on port 4791.
 pub struct UdpLink {
+    /// One for each address of the device, then those that receive for multicast groups.
     ports: Vec<Port>,
     inbox: Inbox,
     /// Turned off for good when the kernel refuses a train.
@@ -85,7 +87,11 @@ impl UdpLink {
 
     /// The interfaces of the addresses, in their order.
     pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
-        self.ports.iter().map(|port| &port.interface)
+        self.own_ports().map(|port| &port.interface)
+    }
+
+    fn own_ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter(|port| !port.addr.is_multicast())
     }
 
     fn port_of(&self, src: IpAddr) -> Option<usize> {
@@ -112,6 +118,15 @@ impl Link for UdpLink {
         (0..self.ports.len()).map(|port| self.receive_at(port, deliver)).sum()
     }
 
+    fn join(&mut self, group: IpAddr) {
+        self.join_group(group);
+    }
+
+    fn leave(&mut self, group: IpAddr) {
+        // The kernel ends a membership with its socket.
+        self.ports.retain(|port| port.addr != group);
+    }
+
     fn descriptors(&self, to: &mut Vec<RawFd>) {
         let fds = self.ports.iter().flat_map(|port| [Some(&port.socket), port.tap.as_ref()]);
         to.extend(fds.flatten().map(|fd| fd.as_raw_fd()));
@@ -125,7 +140,7 @@ impl Link for UdpLink {
     }
 
     fn info(&self) -> LinkInfo {
-        let ports = self.ports.iter().map(|port| port.info(self.segmentation)).collect();
+        let ports = self.own_ports().map(|port| port.info(self.segmentation)).collect();
         LinkInfo { layers: vec!["udp"], ports, last_error: self.failure.map(|failure| failure.to_string()) }
     }
 }
@@ -171,7 +186,10 @@ impl Port {
         let socket =
             sys::socket(domain, libc::SOCK_DGRAM, 0).map_err(NetError::system("open a UDP socket"))?;
         configure(&socket, addr).map_err(NetError::system("prepare the UDP socket"))?;
-        let scope = if is_link_local(addr) { Interface::of(addr)?.index } else { 0 };
+        let interface = Interface::of(addr)?;
+        group::send_through(socket.as_fd(), addr, interface.index)
+            .map_err(NetError::system("prepare the UDP socket for multicast"))?;
+        let scope = if is_link_local(addr) { interface.index } else { 0 };
         sys::bind(socket.as_fd(), &SockAddr::ip(addr, UDP_PORT, scope)).map_err(|error| {
             match error.raw_os_error() {
                 Some(libc::EADDRINUSE) => {
@@ -181,7 +199,7 @@ impl Port {
                 _ => NetError::System { doing: "bind UDP port 4791", source: error },
             }
         })?;
-        Ok((socket, Interface::of(addr)?))
+        Ok((socket, interface))
     }
 
     /// Lets the kernel join packets that arrived together into one message.

@@ -52,8 +52,7 @@ impl<T: TraceSink + Send + 'static> End<T> {
                 let mr = dev.reg_mr(pd, MrInit::new(&buffer, EVERYTHING))?;
                 let cq = dev.create_cq(1024)?;
                 let cap = QpCap { max_send_wr: 128, max_recv_wr: 128, ..QpCap::default() };
-                let init =
-                    QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: false };
+                let init = QpInit { cap, ..QpInit::new(QpType::Rc, pd, cq) };
                 let qp = dev.create_qp(&init)?;
                 dev.modify_qp(now, qp, &QpAttr::init(EVERYTHING))?;
                 Ok::<_, VerbsError>((dev.config().gids[0], pd, cq, qp, mr))
@@ -78,7 +77,8 @@ impl<T: TraceSink + Send + 'static> End<T> {
     }
 
     pub(crate) fn post_send(&self, wr_id: u64, op: SendOp, sge: Sge) {
-        let wr = SendWr { wr_id, op, payload: Payload::Sges(&[sge]), flags: SendFlags::SIGNALED };
+        let sges = [sge];
+        let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(wr_id, op, Payload::Sges(&sges)) };
         self.nic.post_send(self.qp, &[wr]).unwrap();
     }
 

@@ -157,7 +157,7 @@ impl FerrocePeer {
         let addr = self.bytes(mr, 0, 0)?.addr().wrapping_add(offset);
         let op = SendOp::BindMw(Bind { rkey, region, addr, len, access: translate::access(access)? });
         let flags = engine::SendFlags::SIGNALED;
-        let request = engine::SendWr { wr_id, op, payload: Payload::Sges(&[]), flags };
+        let request = engine::SendWr { flags, ..engine::SendWr::new(wr_id, op, Payload::Sges(&[])) };
         let posted = self.nic.with(|device, now| device.post_send(now, qpn, &[request]));
         posted.map_err(|error| error.cause)?;
         self.objects.insert(mw, Object::Mw { rkey });
@@ -273,12 +273,10 @@ impl Peer for FerrocePeer {
                     return Err(VerbsError::Unsupported("anything but RC").into());
                 }
                 let init = QpInit {
-                    qp_type: Service::Rc,
-                    pd: self.pd(&pd)?,
-                    send_cq: self.cq(&send_cq)?.0,
                     recv_cq: self.cq(&recv_cq)?.0,
                     cap: translate::caps(&caps),
                     signal_all: sq_sig_all,
+                    ..QpInit::new(Service::Rc, self.pd(&pd)?, self.cq(&send_cq)?.0)
                 };
                 let qpn = self.nic.with(|device, _| device.create_qp(&init))?;
                 self.objects.insert(qp, Object::Qp(qpn));

@@ -42,7 +42,7 @@ pub(super) fn request<'a>(wr: &SendWr, data: &'a Data) -> engine::SendWr<'a> {
         Data::Inline(bytes) => Payload::Inline(bytes),
     };
     let flags = engine::SendFlags::from_bits_truncate(wr.flags);
-    engine::SendWr { wr_id: wr.wr_id, op: operation(wr), payload, flags }
+    engine::SendWr { flags, ..engine::SendWr::new(wr.wr_id, operation(wr), payload) }
 }
 
 fn operation(wr: &SendWr) -> SendOp {
@@ -62,15 +62,11 @@ fn operation(wr: &SendWr) -> SendOp {
 }
 
 pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr, VerbsError> {
-    if attr.qkey.is_some() {
-        return Err(VerbsError::Invalid("a connection has no Q_Key"));
-    }
     let av = |path: Path| engine::AddressVector {
-        sgid_index,
-        dgid: path.gid,
         traffic_class: path.traffic_class,
         hop_limit: path.hop_limit,
         flow_label: path.flow_label,
+        ..engine::AddressVector::new(sgid_index, path.gid)
     };
     let mtu = |number: u32| {
         let by_value = || PathMtu::from_ib_value(u8::try_from(number).ok()?);
@@ -83,6 +79,7 @@ pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr
         access: attr.access.map(access).transpose()?,
         pkey_index: attr.pkey_index,
         port: attr.port,
+        qkey: attr.qkey,
         av: attr.path.map(av),
         path_mtu: attr.path_mtu.map(mtu).transpose()?,
         timeout: attr.timeout,
@@ -94,7 +91,7 @@ pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr
         max_dest_rd_atomic: attr.max_dest_rd_atomic,
         min_rnr_timer: attr.min_rnr_timer.map(RnrTimer),
         dest_qpn: attr.dest_qpn.map(Qpn::new),
-        rate_limit: None,
+        ..engine::QpAttr::default()
     })
 }
 
@@ -107,7 +104,7 @@ pub(super) fn info(info: &QpInfo) -> Reply {
         access: attr.access.map(|access| access.bits()),
         pkey_index: attr.pkey_index,
         port: attr.port,
-        qkey: None,
+        qkey: attr.qkey,
         path: None,
         path_mtu: attr.path_mtu.map(|mtu| mtu.bytes() as u32),
         timeout: attr.timeout,

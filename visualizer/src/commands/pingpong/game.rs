@@ -195,7 +195,7 @@ impl<'a> Game<'a> {
         }
         let sges = [self.memory.sge()];
         let payload = ferroce::Payload::Sges(&sges);
-        let wr = SendWr { wr_id: SEND, op: SendOp::Send, payload, flags: SendFlags::SIGNALED };
+        let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(SEND, SendOp::Send, payload) };
         self.qp.post_send(&[wr]).map_err(|error| failure(&error))?;
         self.posted += 1;
         Ok(())

@@ -1,0 +1,93 @@
+//! Posting work requests.
+
+use ferroce_wire::{Psn, Qpn};
+
+use super::Device;
+use crate::error::{PostError, VerbsError};
+use crate::qp::{Ctx, Destination, Qp, QpState, QpType};
+use crate::time::Time;
+use crate::trace::TraceSink;
+use crate::work::{Payload, RecvWqe, RecvWr, SendWqe, SendWr, To};
+
+impl<T: TraceSink> Device<T> {
+    /// Posts send requests (`ibv_post_send`).
+    pub fn post_send(&mut self, now: Time, qpn: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
+        let posted = self.with_qp(now, qpn, |qp, ctx| {
+            for (index, wr) in wrs.iter().enumerate() {
+                let refused = |cause| PostError { index, cause };
+                let wqe = check_send(qp, wr).map_err(refused)?;
+                let to = destination(qp, &wr.to, ctx).map_err(refused)?;
+                qp.push_send(wqe, wr.payload, to, ctx);
+            }
+            Ok(())
+        });
+        posted.unwrap_or(Err(PostError { index: 0, cause: VerbsError::Stale("queue pair") }))
+    }
+
+    /// Posts receive requests (`ibv_post_recv`).
+    pub fn post_recv(&mut self, now: Time, qpn: Qpn, wrs: &[RecvWr<'_>]) -> Result<(), PostError> {
+        let posted = self.with_qp(now, qpn, |qp, ctx| {
+            for (index, wr) in wrs.iter().enumerate() {
+                check_recv(qp, wr).map_err(|cause| PostError { index, cause })?;
+                qp.push_recv(RecvWqe { wr_id: wr.wr_id }, Payload::Sges(wr.sges), ctx);
+            }
+            Ok(())
+        });
+        posted.unwrap_or(Err(PostError { index: 0, cause: VerbsError::Stale("queue pair") }))
+    }
+}
+
+/// What `ibv_post_send` checks at once; everything else is found out when the request's turn comes.
+fn check_send(qp: &Qp, wr: &SendWr<'_>) -> Result<SendWqe, VerbsError> {
+    if !matches!(qp.state, QpState::Rts | QpState::Sqd | QpState::Sqe | QpState::Err) {
+        return Err(VerbsError::WrongState(qp.state));
+    }
+    let sq = &qp.requester.sq;
+    let (len, inline) = match wr.payload {
+        Payload::Sges(list) if list.len() > sq.max_sge() as usize => {
+            return Err(VerbsError::Invalid("more scatter/gather entries than max_send_sge"));
+        }
+        Payload::Sges(list) => (list.iter().map(|sge| u64::from(sge.len)).sum(), false),
+        Payload::Inline(_) if wr.op.wants_response() => {
+            return Err(VerbsError::Invalid("READ and atomics cannot be inline"));
+        }
+        Payload::Inline(data) if data.len() > sq.max_inline() as usize => {
+            return Err(VerbsError::Invalid("more inline data than max_inline_data"));
+        }
+        Payload::Inline(data) => (data.len() as u64, true),
+    };
+    if sq.is_full() {
+        return Err(VerbsError::QueueFull { depth: sq.depth() });
+    }
+    let first = Psn::default();
+    let (op, flags) = (wr.op, wr.flags);
+    Ok(SendWqe { wr_id: wr.wr_id, op, flags, len, inline, started: false, first, psns: 0 })
+}
+
+/// Where a datagram goes; nothing where a connection decides that.
+fn destination<T>(qp: &Qp, to: &To, ctx: &Ctx<'_, T>) -> Result<Option<Destination>, VerbsError> {
+    match (qp.conn.init.qp_type, *to) {
+        (QpType::Ud, To::Datagram { ah, qpn, qkey }) => {
+            let handle = ctx.ahs.get(ah).ok_or(VerbsError::Stale("address handle"))?;
+            let flow = handle.av.datagram_flow(ctx.gids, qp.conn.qpn);
+            Ok(Some(Destination { flow, qpn, qkey, pd: handle.pd }))
+        }
+        (QpType::Ud, To::Peer) => Err(VerbsError::Invalid("a datagram needs an address handle")),
+        (_, To::Datagram { .. }) => Err(VerbsError::Invalid("only datagrams name where they go")),
+        (_, To::Peer) => Ok(None),
+    }
+}
+
+fn check_recv(qp: &Qp, wr: &RecvWr<'_>) -> Result<(), VerbsError> {
+    if qp.state == QpState::Reset {
+        return Err(VerbsError::WrongState(qp.state));
+    }
+    let rq = &qp.responder.rq;
+    if wr.sges.len() > rq.max_sge() as usize {
+        return Err(VerbsError::Invalid("more scatter/gather entries than max_recv_sge"));
+    }
+    if rq.is_full() {
+        return Err(VerbsError::QueueFull { depth: rq.depth() });
+    }
+    Ok(())
+}
