@@ -138,6 +138,8 @@ fn moments(log: &Log) -> Vec<Moment> {
                 let text = tell(event);
                 moments.extend(text.map(|text| Moment { at, host, order: DID, text, packet: None }));
             }
+            // The two ends of the ladder are joined by a wire.
+            What::Switch(_) => {}
         }
     }
     moments.sort_by_key(|moment| (moment.at, moment.order));

@@ -61,6 +61,8 @@ pub struct Device<T = crate::NoTrace> {
     pds: Table<Domain>,
     qps: QpTable,
     groups: Groups,
+    /// DSCPs, as bits, whose packets must wait.
+    paused: u64,
     core: Core<T>,
 }
 
@@ -103,6 +105,7 @@ impl<T: TraceSink> Device<T> {
             pds: Table::new(config.limits.max_pd as usize),
             qps: QpTable::new(config.limits.max_qp, numbering),
             groups: Groups::default(),
+            paused: 0,
             core: Core {
                 ahs: Table::new(config.limits.max_ah as usize),
                 memory: Memory::new(&config.limits, numbering),
@@ -277,13 +280,28 @@ impl<T: TraceSink> Device<T> {
 
     // --- the device acts on the world ------------------------------------------------------------------------------
 
+    /// Lets packets with these DSCPs wait (bit n for DSCP n), until it is called again with others: what a port
+    /// does that was asked to pause a priority (IEEE 802.1Qbb).
+    pub fn set_paused(&mut self, dscps: u64) {
+        self.paused = dscps;
+    }
+
     /// Fills `out` with the next packets to send; false when there are none.
     ///
     /// Queue pairs take turns, one train each.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Time, limits: &TxLimits, out: &mut Train) -> bool {
-        while let Some(qpn) = self.qps.next_ready() {
+        // Those that must wait stay in line; each is looked at once.
+        let mut waiting = 0;
+        while waiting < self.qps.in_line()
+            && let Some(qpn) = self.qps.next_ready()
+        {
             let Some(qp) = self.qps.get_mut(qpn) else { continue };
+            if self.paused != 0 && qp.is_paused(self.paused) {
+                self.qps.schedule(qpn, true);
+                waiting += 1;
+                continue;
+            }
             let has_more = fill_train(qp, limits, out, &mut self.core.ctx(now));
             self.qps.schedule(qpn, has_more);
             if !out.is_empty() {

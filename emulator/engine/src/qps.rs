@@ -105,6 +105,11 @@ impl QpTable {
         }
     }
 
+    /// Queue pairs in line to send; some may be gone.
+    pub(crate) fn in_line(&self) -> usize {
+        self.ready.len()
+    }
+
     /// The queue pair whose turn it is to send. It leaves the line.
     pub(crate) fn next_ready(&mut self) -> Option<Qpn> {
         while let Some(slot) = self.ready.pop_front() {

@@ -1,7 +1,8 @@
 //! A network of devices in virtual time.
 //!
 //! A [`Fabric`] holds any number of devices and carries their packets through links that delay, lose, repeat,
-//! reorder and damage them, by chance or by script ([`Rule`]). All chance comes from one seed, so a run can be
+//! reorder and damage them, by chance or by script ([`Rule`]), and through switches that queue, mark, pause and
+//! drop them ([`SwitchConfig`]). All chance comes from one seed, so a run can be
 //! had again packet for packet; a second of it takes as long as its packets take to compute.
 //!
 //! ```
@@ -33,19 +34,37 @@
 //! # Ok::<_, VerbsError>(())
 //! ```
 
+mod background;
+mod clockwork;
 mod connect;
+mod crossing;
 mod dice;
+mod drops;
+mod events;
 mod fabric;
+mod flow_control;
 mod link;
 mod log;
+mod network;
+mod nic;
+mod node;
+mod packets;
+mod pause;
 mod pcap;
 mod port;
+mod route;
 mod rule;
+mod switch;
 
+pub use background::{Background, FlowStats, Pattern};
 pub use connect::{Connection, End};
 pub use dice::{Chance, Dice};
+pub use drops::{DropCause, DropPlace, Drops};
 pub use fabric::{Carried, Fabric, HostId};
 pub use link::Link;
-pub use log::{Arrival, Entry, Log, Sent, Watch, What};
+pub use log::{Arrival, Entry, Incident, Log, Mishap, Sent, Watch, What};
+pub use node::{Cable, Node, SwitchId};
+pub use pause::{PAUSE_FRAME, headroom, longest_pause};
 pub use port::Port;
 pub use rule::{Fate, Match, Occurrence, Rule};
+pub use switch::{PRIORITIES, PortStats, Red, SwitchConfig, Threshold};

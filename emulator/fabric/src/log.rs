@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ferroce_engine::{Flow, NoTrace, Time, TraceEvent, TraceSink};
 
+use crate::drops::DropCause;
 use crate::fabric::HostId;
+use crate::node::SwitchId;
 
 /// A trace sink whose events can be taken out, for the fabric to put them in order with the packets.
 pub trait Watch: TraceSink + Default {
@@ -49,6 +51,30 @@ pub enum What {
     Packet(Sent),
     /// A device went a step; completions are such steps.
     Device(TraceEvent),
+    /// A switch did something to a packet of this host's.
+    Switch(Incident),
+}
+
+/// What a switch did to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// The switch.
+    pub switch: SwitchId,
+    /// The port by which the packet was to leave, or came in if it never got so far.
+    pub port: u16,
+    /// Its place in the log's entries.
+    pub packet: u32,
+    /// What happened to it.
+    pub what: Mishap,
+}
+
+/// What happens to packets in switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mishap {
+    /// Marked "congestion experienced".
+    Marked,
+    /// Dropped.
+    Dropped(DropCause),
 }
 
 /// A packet that was sent, and where that led.
@@ -62,7 +88,7 @@ pub struct Sent {
     pub ident: u16,
     /// Its UDP payload: BTH to ICRC.
     pub bytes: Arc<[u8]>,
-    /// When copies of it are handed to the receiver: none if it is lost.
+    /// When copies of it are handed to the receiver: none if it is lost, or still on its way through switches.
     pub arrivals: Vec<Arrival>,
 }
 
@@ -80,7 +106,7 @@ impl Log {
     pub fn packets(&self) -> impl Iterator<Item = (Time, HostId, &Sent)> {
         self.entries.iter().filter_map(|entry| match &entry.what {
             What::Packet(sent) => Some((entry.at, entry.host, sent)),
-            What::Device(_) => None,
+            What::Device(_) | What::Switch(_) => None,
         })
     }
 
@@ -102,8 +128,15 @@ impl Digest {
         self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+    /// Length, headers and ICRC, which depends on all the rest.
+    pub(crate) fn packet(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
+        let (head, tail) = bytes.split_at(bytes.len().min(48));
+        self.bytes(head);
+        self.bytes(&tail[tail.len().saturating_sub(4)..]);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);

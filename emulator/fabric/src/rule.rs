@@ -20,6 +20,8 @@ pub enum Fate {
     Delay(Duration),
     /// It arrives with flipped bits.
     Corrupt,
+    /// It arrives marked "congestion experienced", as by a full switch.
+    Mark,
 }
 
 /// A fault: packets that match meet this fate instead of what the link would do to them.
@@ -51,6 +53,8 @@ pub struct Match {
     pub opcode: Option<Opcode>,
     /// With this PSN.
     pub psn: Option<Psn>,
+    /// With an IPv4 Identification that has this value in its low byte.
+    pub ident_low: Option<u8>,
     /// Which of the packets that satisfy all other conditions.
     pub occurrence: Occurrence,
 }
@@ -69,8 +73,15 @@ pub enum Occurrence {
 
 impl Match {
     /// Every packet.
-    pub const ANY: Match =
-        Match { from: None, dest_qp: None, to: None, opcode: None, psn: None, occurrence: Occurrence::Every };
+    pub const ANY: Match = Match {
+        from: None,
+        dest_qp: None,
+        to: None,
+        opcode: None,
+        psn: None,
+        ident_low: None,
+        occurrence: Occurrence::Every,
+    };
 
     /// Packets sent by `host`.
     pub const fn from(host: HostId) -> Match {
@@ -92,6 +103,11 @@ impl Match {
         Match { dest_qp: Some(qp), ..self }
     }
 
+    /// Of these, packets whose IPv4 Identification ends in this byte: one in 256.
+    pub const fn ident_low(self, byte: u8) -> Match {
+        Match { ident_low: Some(byte), ..self }
+    }
+
     /// Of these, the one with this number, counted from 1.
     pub const fn nth(self, number: u64) -> Match {
         Match { occurrence: Occurrence::Nth(number), ..self }
@@ -102,12 +118,13 @@ impl Match {
         Match { occurrence: Occurrence::First(count), ..self }
     }
 
-    fn describes(&self, from: HostId, to: Option<HostId>, bth: &Bth) -> bool {
+    fn describes(&self, from: HostId, to: Option<HostId>, ident: u16, bth: &Bth) -> bool {
         self.from.is_none_or(|host| host == from)
             && self.to.is_none_or(|host| Some(host) == to)
             && self.dest_qp.is_none_or(|qp| qp == bth.dest_qp)
             && self.opcode.is_none_or(|opcode| opcode == bth.opcode)
             && self.psn.is_none_or(|psn| psn == bth.psn)
+            && self.ident_low.is_none_or(|byte| byte == ident as u8)
     }
 }
 
@@ -127,11 +144,20 @@ impl Script {
     }
 
     /// What the first rule that applies says. All rules count the packet, whichever applies.
-    pub(crate) fn fate(&mut self, from: HostId, to: Option<HostId>, udp_payload: &[u8]) -> Option<Fate> {
+    pub(crate) fn fate(
+        &mut self,
+        from: HostId,
+        to: Option<HostId>,
+        ident: u16,
+        udp_payload: &[u8],
+    ) -> Option<Fate> {
+        if self.rules.is_empty() {
+            return None;
+        }
         let bth = Bth::parse(udp_payload.first_chunk()?).ok()?;
         let mut fate = None;
         for (rule, count) in &mut self.rules {
-            if !rule.when.describes(from, to, &bth) {
+            if !rule.when.describes(from, to, ident, &bth) {
                 continue;
             }
             *count += 1;
@@ -160,7 +186,7 @@ mod tests {
         let mut fate = |host, psn, opcode| {
             let mut bytes = [0; Bth::LEN];
             Bth::new(opcode, Qpn::new(3), Psn::new(psn)).emit(&mut bytes);
-            script.fate(HostId(host), None, &bytes)
+            script.fate(HostId(host), None, 0, &bytes)
         };
         assert_eq!(fate(0, 7, Opcode::RC_SEND_ONLY), None);
         assert_eq!(fate(1, 7, Opcode::RC_SEND_ONLY), None);

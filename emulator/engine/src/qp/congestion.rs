@@ -62,6 +62,16 @@ impl Qp {
         self.governor.as_ref()?.cnp_due()
     }
 
+    /// Whether the next packet is of one of these DSCPs.
+    pub(crate) fn is_paused(&self, dscps: u64) -> bool {
+        let class = match (self.cnp_due(), self.conn.flow) {
+            (Some(policy), _) => policy.traffic_class,
+            (None, Some(flow)) => flow.traffic_class,
+            (None, None) => return false,
+        };
+        dscps >> (class >> 2) & 1 == 1
+    }
+
     /// Adds the CNP that is due to an empty train.
     pub(crate) fn emit_cnp<T: TraceSink>(
         &mut self,

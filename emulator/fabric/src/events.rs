@@ -1,0 +1,65 @@
+//! What is still to happen, in order of time and then of age.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use ferroce_engine::Time;
+
+use crate::node::Node;
+
+/// Something that happens at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Happening {
+    /// A packet is handed to a host.
+    Deliver { host: u32, packet: u32 },
+    /// The last bit of a packet has come to a port of a switch.
+    Arrive { switch: u32, port: u16, packet: u32 },
+    /// A port of a switch has sent what it was sending.
+    Free { switch: u32, port: u16 },
+    /// A host's port has.
+    HostFree { host: u32 },
+    /// A pause frame has come, to stop a priority or to let it go on.
+    Pause { node: Node, port: u16, priority: u8, on: bool },
+    /// A pause ends, unless another frame has prolonged it.
+    PauseOver { node: Node, port: u16, priority: u8 },
+    /// A switch that is still full says so again.
+    Refresh { switch: u32, port: u16, priority: u8 },
+    /// A pause may have lasted too long.
+    Watchdog { switch: u32, port: u16, priority: u8 },
+    /// A broken NIC sends its next pause frame.
+    Storm { host: u32, priority: u8 },
+    /// A background flow sends, or gives up waiting.
+    Background { flow: u32 },
+    /// Somebody outside asked to be woken.
+    Alarm { token: u64 },
+    /// A device's deadline. After everything else of the same moment.
+    Timer { host: u32 },
+}
+
+/// All that is still to happen.
+#[derive(Default)]
+pub(crate) struct Events {
+    heap: BinaryHeap<Reverse<(Time, u64, Happening)>>,
+    age: u64,
+}
+
+/// Timers come after packets of the same moment: what arrived in time has arrived in time.
+const LATE: u64 = 1 << 63;
+
+impl Events {
+    pub(crate) fn push(&mut self, at: Time, what: Happening) {
+        self.age += 1;
+        let late = if matches!(what, Happening::Timer { .. }) { LATE } else { 0 };
+        self.heap.push(Reverse((at, late | self.age, what)));
+    }
+
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// The oldest of what happens up to `now`.
+    pub(crate) fn pop_until(&mut self, now: Time) -> Option<Happening> {
+        self.next().filter(|at| *at <= now)?;
+        self.heap.pop().map(|Reverse((_, _, what))| what)
+    }
+}
