@@ -24,6 +24,25 @@ impl<T: TraceSink> Device<T> {
         posted.unwrap_or(Err(PostError { index: 0, cause: VerbsError::Stale("queue pair") }))
     }
 
+    /// Posts all of these send requests, or none (`ibv_wr_complete`).
+    pub fn post_send_all(&mut self, now: Time, qpn: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
+        let checked = self.with_qp(now, qpn, |qp, ctx| {
+            for (index, wr) in wrs.iter().enumerate() {
+                let refused = |cause| PostError { index, cause };
+                check_send(qp, wr).map_err(refused)?;
+                destination(qp, &wr.to, ctx).map_err(refused)?;
+            }
+            let sq = &qp.requester.sq;
+            let room = sq.depth() as usize - (sq.end() - sq.front()) as usize;
+            if wrs.len() <= room {
+                return Ok(());
+            }
+            Err(PostError { index: room, cause: VerbsError::QueueFull { depth: sq.depth() } })
+        });
+        checked.unwrap_or(Ok(()))?;
+        self.post_send(now, qpn, wrs)
+    }
+
     /// Posts receive requests (`ibv_post_recv`).
     pub fn post_recv(&mut self, now: Time, qpn: Qpn, wrs: &[RecvWr<'_>]) -> Result<(), PostError> {
         let posted = self.with_qp(now, qpn, |qp, ctx| {

@@ -103,6 +103,20 @@ fn posting_is_refused_with_the_index_of_the_bad_request() {
 }
 
 #[test]
+fn a_batch_that_must_go_as_a_whole_goes_not_at_all_when_one_request_is_wrong() {
+    let mut pair = Pair::new(Setup::default());
+    let (qp, depth) = (pair.ends[0].qp, QpCap::default().max_send_wr as usize);
+    let send = SendWr::new(1, SendOp::Send, Payload::Sges(&[]));
+    let long = SendWr { payload: Payload::Inline(&[0; 4096]), ..send };
+    let device = &mut pair.ends[0].device;
+    let wrong = device.post_send_all(Time::ZERO, qp, &[send, long]).unwrap_err();
+    assert_eq!((wrong.index, wrong.cause.errno()), (1, 22));
+    let full = device.post_send_all(Time::ZERO, qp, &vec![send; depth + 1]).unwrap_err();
+    assert_eq!((full.index, full.cause.errno()), (depth, 12));
+    assert_eq!(device.post_send_all(Time::ZERO, qp, &vec![send; depth]), Ok(()), "the queue was left empty");
+}
+
+#[test]
 fn in_the_error_state_everything_posted_is_flushed_in_order() {
     let mut pair = Pair::new(Setup::default());
     let qp = pair.ends[0].qp;

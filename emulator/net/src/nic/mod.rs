@@ -93,6 +93,18 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
         })
     }
 
+    /// Posts all of these send requests, or none (`ibv_wr_complete`), and sends what can be sent.
+    ///
+    /// # Errors
+    /// When one of them is refused.
+    pub fn post_send_all(&self, qp: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
+        self.shared.call(|core, now| {
+            let result = core.device.post_send_all(now, qp, wrs);
+            core.transmit(now);
+            result
+        })
+    }
+
     /// Posts receive requests (`ibv_post_recv`).
     ///
     /// # Errors
