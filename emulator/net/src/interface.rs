@@ -44,6 +44,21 @@ impl Interface {
         })
     }
 
+    /// The first interface that is up, has an address and leads to other machines, if there is one.
+    ///
+    /// # Errors
+    /// When the system does not list its interfaces.
+    pub fn first_external() -> Result<Option<Interface>, NetError> {
+        let mut all = list()?.into_iter();
+        let is_it = |entry: &InterfaceAddress| {
+            let (up, loopback) = (InterfaceFlags::IFF_UP, InterfaceFlags::IFF_LOOPBACK);
+            entry.flags.contains(up) && !entry.flags.contains(loopback)
+        };
+        let address =
+            all.find_map(|entry| if is_it(&entry) { entry.address.as_ref().and_then(ip) } else { None });
+        address.map(Interface::of).transpose()
+    }
+
     /// The addresses of an interface: IPv4, then IPv6. Link-local ones only if there are no others, because
     /// those mean something only on this interface, and cannot be used in the first second of their lives.
     ///
