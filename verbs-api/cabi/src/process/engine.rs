@@ -1,0 +1,145 @@
+//! The NIC behind a device, and the way of its asynchronous events to the contexts they belong to.
+
+use std::collections::HashMap;
+use std::ffi::{c_uint, c_void};
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind};
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
+
+use ferroce_engine::{AsyncEvent, Cq, Mr, Qpn};
+use ferroce_net::Nic;
+use parking_lot::Mutex;
+
+use super::device::Device;
+use super::explain;
+use super::settings::Settings;
+use crate::border::Errno;
+use crate::mailbox::{Mailbox, Source};
+use crate::verbs::Domain;
+
+/// A running NIC, shared by all contexts of this process on its device.
+pub(crate) struct Engine {
+    pub(crate) nic: Nic,
+    /// Protection domains and memory regions that can be imported.
+    pub(crate) exported: Exported,
+    subjects: Mutex<HashMap<Id, Subject>>,
+}
+
+/// Objects by the handles with which other contexts can import them.
+#[derive(Default)]
+pub(crate) struct Exported {
+    pub(crate) pds: Mutex<HashMap<u32, Weak<Domain>>>,
+    pub(crate) mrs: Mutex<HashMap<u32, Mr>>,
+}
+
+/// What an asynchronous event can be about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Id {
+    Qp(Qpn),
+    Cq(Cq),
+}
+
+/// Asynchronous events of a context: which, and about which object.
+pub(crate) type AsyncQueue = Mailbox<(usize, c_uint)>;
+
+/// An object of a C program that asynchronous events can be about.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    /// Its pointer.
+    pub(crate) element: usize,
+    /// The events of its context.
+    pub(crate) queue: Arc<AsyncQueue>,
+    /// Counts them.
+    pub(crate) source: Arc<Source>,
+}
+
+impl Subject {
+    /// The object at `element`, in the context with this queue.
+    pub(crate) fn new<T>(element: *mut T, queue: &Arc<AsyncQueue>, source: &Arc<Source>) -> Subject {
+        let element = element.cast::<c_void>() as usize;
+        Subject { element, queue: Arc::clone(queue), source: Arc::clone(source) }
+    }
+
+    /// Tells the application.
+    pub(crate) fn tell(&self, event_type: c_uint) {
+        self.queue.post(&self.source, (self.element, event_type));
+    }
+}
+
+/// `IBV_EVENT_CQ_ERR`.
+const CQ_ERR: c_uint = 0;
+
+impl Engine {
+    pub(super) fn open(device: &Device, settings: &Settings) -> Result<Arc<Engine>, Errno> {
+        let mut builder = Nic::builder()
+            .name(format!("ferroce{}", device.index))
+            .personality(settings.personality.clone())
+            .faults(settings.faults);
+        for address in &device.addresses {
+            builder = builder.address(*address);
+        }
+        if let Some(path) = &settings.record {
+            builder = builder.record(BufWriter::new(capture_file(path)?));
+        }
+        let nic = builder.open().map_err(|error| {
+            explain(format_args!("cannot open ferroce{}: {error}", device.index));
+            Errno(libc::ENODEV)
+        })?;
+        let engine = Arc::new(Engine { nic, exported: Exported::default(), subjects: Mutex::default() });
+        let router = Arc::new(Router(Arc::downgrade(&engine)));
+        engine.nic.set_async_waker(Some(&Waker::from(router)));
+        Ok(engine)
+    }
+
+    /// Events about this object go to its context from now on.
+    pub(crate) fn register(&self, id: Id, subject: Subject) {
+        self.subjects.lock().insert(id, subject);
+    }
+
+    /// There are no more events about this object. Waits until those that the application took are acknowledged.
+    pub(crate) fn unregister(&self, id: Id) {
+        let subject = self.subjects.lock().remove(&id);
+        if let Some(subject) = subject {
+            subject.queue.close(&subject.source);
+        }
+    }
+
+    fn route_events(&self) {
+        while let Some(event) = self.nic.poll_async_event() {
+            let (id, event_type) = match event {
+                AsyncEvent::Qp(qpn, event) => (Id::Qp(qpn), event as c_uint),
+                AsyncEvent::CqErr(cq) => (Id::Cq(cq), CQ_ERR),
+            };
+            let subject = self.subjects.lock().get(&id).cloned();
+            if let Some(subject) = subject {
+                subject.tell(event_type);
+            }
+        }
+    }
+}
+
+/// Is woken when there are asynchronous events.
+struct Router(Weak<Engine>);
+
+impl Wake for Router {
+    fn wake(self: Arc<Self>) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.route_events();
+        }
+    }
+}
+
+/// The file as it is called, or with the process number in its name when another process has made that one.
+fn capture_file(path: &Path) -> Result<File, Errno> {
+    let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+    let opened = create(path).or_else(|error| match error.kind() {
+        ErrorKind::AlreadyExists => create(&path.with_extension(format!("{}.pcap", std::process::id()))),
+        _ => Err(error),
+    });
+    opened.map_err(|error| {
+        explain(format_args!("cannot create the capture file {}: {error}", path.display()));
+        Errno(libc::ENODEV)
+    })
+}
