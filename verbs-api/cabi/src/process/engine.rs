@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use ferroce_engine::{AsyncEvent, Cq, Mr, Qpn};
+use ferroce_engine::{AsyncEvent, Cq, Dm, Mr, Qpn};
 use ferroce_net::Nic;
 use parking_lot::Mutex;
 
@@ -32,6 +32,7 @@ pub(crate) struct Engine {
 pub(crate) struct Exported {
     pub(crate) pds: Mutex<HashMap<u32, Weak<Domain>>>,
     pub(crate) mrs: Mutex<HashMap<u32, Mr>>,
+    pub(crate) dms: Mutex<HashMap<u32, Dm>>,
 }
 
 /// What an asynchronous event can be about.

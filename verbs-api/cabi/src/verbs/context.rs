@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{cq, cq_ex, mw, pd, post, qp, query};
+use super::{cq, cq_ex, dm, mr, mw, pd, post, qp, query};
 use crate::abi::{self, Plain};
 use crate::border::{Errno, UNSUPPORTED, export, number, pointer};
 use crate::handle::{self, pooled};
@@ -71,6 +71,12 @@ fn table() -> abi::VerbsContext {
     c.alloc_td = Some(pd::alloc_td);
     c.dealloc_td = Some(pd::dealloc_td);
     c.alloc_parent_domain = Some(pd::alloc_parent_domain);
+    c.advise_mr = Some(mr::advise_mr);
+    c.alloc_null_mr = Some(mr::alloc_null_mr);
+    c.alloc_dm = Some(dm::alloc_dm);
+    c.free_dm = Some(dm::free_dm);
+    c.reg_dm_mr = Some(dm::reg_dm_mr);
+    c.modify_cq = Some(cq::modify_cq);
     c.create_cq_ex = Some(cq_ex::create_cq_ex);
     c.create_qp_ex = Some(qp::create_qp_ex);
     c.close_xrcd = Some(super::missing::close_xrcd);

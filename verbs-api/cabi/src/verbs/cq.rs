@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 
-use ferroce_engine::{Arm, Wc};
+use ferroce_engine::{Arm, Moderation, Wc};
 
 use super::channel::{Channel, Notifications, users};
 use super::context::{Context, context};
 use super::cq_ex::Cursor;
 use super::query::COMP_VECTORS;
 use crate::abi::{self, Plain};
-use crate::border::{Errno, INVALID, export, pointer, status};
+use crate::border::{Errno, INVALID, UNSUPPORTED, export, pointer, status};
 use crate::handle::{self, make, pooled};
 use crate::mailbox::Source;
 use crate::process::{Engine, Id, Subject};
@@ -176,6 +176,21 @@ unsafe fn resize(pointer: *mut abi::Cq, cqe: c_int) -> Result<(), Errno> {
     cq.engine.nic.with(|device, _| device.resize_cq(cq.cq, wanted))?;
     (*pointer).cqe = cqe;
     Ok(())
+}
+
+unsafe fn moderate(pointer: *mut abi::Cq, attr: *const abi::ModifyCqAttr) -> Result<(), Errno> {
+    const MODERATE: u32 = 1;
+    let (cq, attr) = (cq(pointer)?, attr.as_ref().ok_or(INVALID)?);
+    if attr.attr_mask & !MODERATE != 0 {
+        return Err(UNSUPPORTED);
+    }
+    let moderation = Moderation { count: attr.cq_count, period: attr.cq_period };
+    Ok(cq.engine.nic.with(|device, _| device.modify_cq(cq.cq, moderation))?)
+}
+
+/// `ibv_modify_cq`.
+pub(crate) unsafe extern "C" fn modify_cq(pointer: *mut abi::Cq, attr: *mut abi::ModifyCqAttr) -> c_int {
+    status(moderate(pointer, attr))
 }
 
 export! {

@@ -176,10 +176,11 @@ unsafe extern "C" fn read_nothing(_: *mut abi::CqEx) -> u8 {
 }
 
 unsafe extern "C" fn read_completion_ts(pointer: *mut abi::CqEx) -> u64 {
-    let stamp = handle::object::<Cq>(pointer).map(|cq| cq.engine.nic.now().since(Time::ZERO));
-    nanoseconds(stamp.unwrap_or(Duration::ZERO))
+    nanoseconds(current(pointer).timestamp.since(Time::ZERO))
 }
 
-unsafe extern "C" fn read_completion_wallclock_ns(_: *mut abi::CqEx) -> u64 {
-    nanoseconds(SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO))
+unsafe extern "C" fn read_completion_wallclock_ns(pointer: *mut abi::CqEx) -> u64 {
+    let (now, Ok(cq)) = (SystemTime::UNIX_EPOCH.elapsed(), handle::object::<Cq>(pointer)) else { return 0 };
+    let age = cq.engine.nic.now().since(current(pointer).timestamp);
+    nanoseconds(now.unwrap_or(Duration::ZERO).saturating_sub(age))
 }

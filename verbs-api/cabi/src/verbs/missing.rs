@@ -37,11 +37,8 @@ pub(crate) use missing;
 missing! {
     "IBVERBS_1.1" error { ibv_attach_mcast, ibv_detach_mcast, ibv_modify_srq, ibv_query_srq, ibv_destroy_srq }
     "IBVERBS_1.1" error { ibv_destroy_ah, ibv_resolve_eth_l2_from_gid }
-    "IBVERBS_1.1" minus_one { ibv_init_ah_from_wc, ibv_rereg_mr }
+    "IBVERBS_1.1" minus_one { ibv_init_ah_from_wc }
     "IBVERBS_1.1" pointer { ibv_create_ah, ibv_create_ah_from_wc, ibv_create_srq }
-    "IBVERBS_1.12" pointer { ibv_reg_dmabuf_mr }
-    "IBVERBS_1.13" pointer { ibv_import_dm }
-    "IBVERBS_1.13" nothing { ibv_unimport_dm }
 }
 
 /// `ibv_post_srq_recv`, which inline verbs call without looking.

@@ -7,6 +7,7 @@ mod context;
 mod cq;
 mod cq_ex;
 mod device;
+mod dm;
 mod gid;
 pub(crate) mod missing;
 mod mr;

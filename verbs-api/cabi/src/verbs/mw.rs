@@ -58,7 +58,7 @@ pub(crate) unsafe extern "C" fn dealloc_mw(mw: *mut abi::Mw) -> c_int {
 pub(crate) unsafe fn bind(mw: *mut abi::Mw, rkey: u32, info: &abi::MwBindInfo) -> Result<Bind, Errno> {
     handle::object::<Mw>(mw)?;
     // Without a region, or with no bytes of it, the window is closed.
-    let region = if info.mr.is_null() { 0 } else { handle::object::<Mr>(info.mr)?.lkey };
+    let region = if info.mr.is_null() { 0 } else { handle::object::<Mr>(info.mr)?.lkey() };
     Ok(Bind {
         rkey,
         region,

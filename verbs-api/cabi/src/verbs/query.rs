@@ -56,8 +56,8 @@ const ODP_RC: u32 = {
     SEND | RECV | WRITE | READ | ATOMIC
 };
 
-/// `IBV_ODP_SUPPORT`.
-const ODP_GENERAL: u64 = 1;
+/// `IBV_ODP_SUPPORT` and `IBV_ODP_SUPPORT_IMPLICIT`.
+const ODP_GENERAL: u64 = 0b11;
 
 /// Places in the GID table of a device; those without an address are empty.
 pub(crate) fn gid_table_len(device: &Device) -> usize {
@@ -85,7 +85,7 @@ fn device_attr(context: &Context) -> abi::DeviceAttr {
     attr.device_cap_flags = CAPABILITIES;
     (attr.max_sge, attr.max_sge_rd) = (int(limits.max_sge), int(limits.max_sge));
     (attr.max_cq, attr.max_cqe) = (int(limits.max_cq), int(limits.max_cqe));
-    (attr.max_mr, attr.max_mw, attr.max_pd) = (int(limits.max_mr), int(limits.max_mr), int(limits.max_pd));
+    (attr.max_mr, attr.max_mw, attr.max_pd) = (int(limits.max_mr), int(limits.max_mw), int(limits.max_pd));
     attr.max_qp_rd_atom = c_int::from(limits.max_qp_rd_atom);
     attr.max_qp_init_rd_atom = attr.max_qp_rd_atom;
     attr.max_res_rd_atom = attr.max_qp_rd_atom.saturating_mul(attr.max_qp);
@@ -101,6 +101,9 @@ fn device_attr_ex(context: &Context) -> abi::DeviceAttrEx {
     (attr.odp_general_caps, attr.odp_rc_caps) = (ODP_GENERAL, ODP_RC);
     // Time stamps are nanoseconds, so the clock has a million kHz.
     (attr.completion_timestamp_mask, attr.hca_core_clock) = (u64::MAX, 1_000_000);
+    attr.max_dm_size = config(context).limits.max_dm_size;
+    // Moderation is taken note of, up to what its fields hold.
+    attr.cq_mod_caps = [u16::MAX; 2];
     attr.phys_port_cnt_ex = 1;
     attr
 }
