@@ -135,17 +135,4 @@ pub(crate) struct Wc {
 }
 layout!(Wc, 48, vendor_err = 16, imm_data = 24, src_qp = 32, pkey_index = 40, sl = 44);
 
-/// `struct ibv_grh`.
-#[repr(C)]
-pub(crate) struct Grh {
-    /// Big-endian.
-    pub version_tclass_flow: u32,
-    pub paylen: u16,
-    pub next_hdr: u8,
-    pub hop_limit: u8,
-    pub sgid: [u8; 16],
-    pub dgid: [u8; 16],
-}
-layout!(Grh, 40, hop_limit = 7, sgid = 8, dgid = 24);
-
 plain!(SendWr, RecvWr, Wc, Sge);

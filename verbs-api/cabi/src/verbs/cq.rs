@@ -137,8 +137,9 @@ pub(crate) unsafe extern "C" fn poll_cq(pointer: *mut abi::Cq, count: c_int, to:
 }
 
 /// `enum ibv_wc_flags`.
-pub(crate) const WITH_IMM: c_uint = 1 << 1;
-pub(crate) const WITH_INV: c_uint = 1 << 3;
+pub(crate) const GRH: c_uint = 1;
+const WITH_IMM: c_uint = 1 << 1;
+const WITH_INV: c_uint = 1 << 3;
 
 /// A completion as C programs see it.
 pub(crate) fn completion(wc: &Wc) -> abi::Wc {
@@ -155,11 +156,11 @@ pub(crate) fn completion(wc: &Wc) -> abi::Wc {
         byte_len: wc.byte_len,
         imm_data,
         qp_num: wc.qpn,
-        src_qp: 0,
-        wc_flags,
-        pkey_index: 0,
+        src_qp: wc.src_qp,
+        wc_flags: wc_flags | if wc.grh { GRH } else { 0 },
+        pkey_index: wc.pkey_index,
         slid: 0,
-        sl: 0,
+        sl: wc.sl,
         dlid_path_bits: 0,
     }
 }

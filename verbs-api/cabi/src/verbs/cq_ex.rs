@@ -75,8 +75,8 @@ fn fill(c: &mut abi::CqEx, fields: u64) {
     c.read_src_qp = Some(read_src_qp);
     c.read_wc_flags = Some(read_wc_flags);
     c.read_slid = Some(read_slid);
-    c.read_sl = Some(read_nothing);
-    c.read_dlid_path_bits = Some(read_nothing);
+    c.read_sl = Some(read_sl);
+    c.read_dlid_path_bits = Some(read_dlid_path_bits);
     if fields & FIELD_TIMESTAMP != 0 {
         c.read_completion_ts = Some(read_completion_ts);
     }
@@ -159,7 +159,7 @@ unsafe extern "C" fn read_qp_num(pointer: *mut abi::CqEx) -> u32 {
 }
 
 unsafe extern "C" fn read_src_qp(pointer: *mut abi::CqEx) -> u32 {
-    completion(&current(pointer)).src_qp
+    current(pointer).src_qp
 }
 
 unsafe extern "C" fn read_wc_flags(pointer: *mut abi::CqEx) -> c_uint {
@@ -170,8 +170,11 @@ unsafe extern "C" fn read_slid(_: *mut abi::CqEx) -> u32 {
     0
 }
 
-/// Service level and path bits, which Ethernet does not have.
-unsafe extern "C" fn read_nothing(_: *mut abi::CqEx) -> u8 {
+unsafe extern "C" fn read_sl(pointer: *mut abi::CqEx) -> u8 {
+    current(pointer).sl
+}
+
+unsafe extern "C" fn read_dlid_path_bits(_: *mut abi::CqEx) -> u8 {
     0
 }
 

@@ -35,10 +35,8 @@ macro_rules! missing {
 pub(crate) use missing;
 
 missing! {
-    "IBVERBS_1.1" error { ibv_attach_mcast, ibv_detach_mcast, ibv_modify_srq, ibv_query_srq, ibv_destroy_srq }
-    "IBVERBS_1.1" error { ibv_destroy_ah, ibv_resolve_eth_l2_from_gid }
-    "IBVERBS_1.1" minus_one { ibv_init_ah_from_wc }
-    "IBVERBS_1.1" pointer { ibv_create_ah, ibv_create_ah_from_wc, ibv_create_srq }
+    "IBVERBS_1.1" error { ibv_modify_srq, ibv_query_srq, ibv_destroy_srq }
+    "IBVERBS_1.1" pointer { ibv_create_srq }
 }
 
 /// `ibv_post_srq_recv`, which inline verbs call without looking.

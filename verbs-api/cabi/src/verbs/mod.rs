@@ -1,5 +1,6 @@
 //! `<infiniband/verbs.h>`, one file for each kind of object.
 
+mod ah;
 mod async_event;
 mod channel;
 mod compat;
@@ -9,6 +10,7 @@ mod cq_ex;
 mod device;
 mod dm;
 mod gid;
+mod mcast;
 pub(crate) mod missing;
 mod mr;
 mod mw;

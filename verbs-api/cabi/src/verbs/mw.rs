@@ -79,7 +79,7 @@ unsafe fn post_bind(of: *mut abi::Qp, mw: *mut abi::Mw, wish: *mut abi::MwBind) 
     let rkey = next_key((*mw).rkey);
     let flags = send_flags(wish.send_flags as c_uint);
     let op = SendOp::BindMw(bind(mw, rkey, &wish.bind_info)?);
-    let wr = SendWr { wr_id: wish.wr_id, op, payload: Payload::Sges(&[]), flags };
+    let wr = SendWr { flags, ..SendWr::new(wish.wr_id, op, Payload::Sges(&[])) };
     body.engine.nic.post_send(body.qpn, &[wr])?;
     (*mw).rkey = rkey;
     Ok(())

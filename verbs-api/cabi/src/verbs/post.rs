@@ -3,8 +3,11 @@
 use std::ffi::{c_int, c_uint};
 use std::ops::Range;
 
-use ferroce_engine::{ImmDt, Payload, PostError, RecvWr, Remote, SendFlags, SendOp, SendWr, Sge};
+use ferroce_engine::{
+    ImmDt, Payload, PostError, QpType, Qpn, RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, To,
+};
 
+use super::ah::ah;
 use super::mw;
 use super::qp::qp;
 use crate::abi;
@@ -64,6 +67,17 @@ unsafe fn operation(wr: &abi::SendWr) -> Result<SendOp, Errno> {
     })
 }
 
+/// Whom a request is for: for datagrams it says so itself.
+unsafe fn destination(qp_type: QpType, wr: &abi::SendWr) -> Result<To, Errno> {
+    match qp_type {
+        QpType::Ud => {
+            let ud = wr.wr.ud;
+            Ok(To::Datagram { ah: ah(ud.ah)?, qpn: Qpn::new(ud.remote_qpn), qkey: ud.remote_qkey })
+        }
+        _ => Ok(To::Peer),
+    }
+}
+
 /// A C list of scatter/gather entries.
 unsafe fn list<'a>(start: *const abi::Sge, count: c_int) -> Result<&'a [abi::Sge], Errno> {
     match usize::try_from(count) {
@@ -120,7 +134,7 @@ unsafe fn inline_data(list: &[abi::Sge]) -> Data {
 
 /// Part of a C list of send requests.
 struct SendBatch {
-    ops: [Option<(SendOp, Data)>; BATCH],
+    ops: [Option<(SendOp, To, Data)>; BATCH],
     from: [*mut abi::SendWr; BATCH],
     used: usize,
     sges: Sges,
@@ -129,7 +143,11 @@ struct SendBatch {
 impl SendBatch {
     /// The requests from `head` on, as many as fit; the first that does not fit, or NULL; and why that one cannot be
     /// posted, if so.
-    unsafe fn fill(&mut self, mut head: *mut abi::SendWr) -> (*mut abi::SendWr, Result<(), Errno>) {
+    unsafe fn fill(
+        &mut self,
+        qp_type: QpType,
+        mut head: *mut abi::SendWr,
+    ) -> (*mut abi::SendWr, Result<(), Errno>) {
         (self.used, self.sges.used) = (0, 0);
         while let Some(wr) = head.as_ref()
             && self.used < BATCH
@@ -137,6 +155,10 @@ impl SendBatch {
             let (op, list) = match (operation(wr), list(wr.sg_list, wr.num_sge)) {
                 (Ok(op), Ok(list)) => (op, list),
                 (Err(errno), _) | (_, Err(errno)) => return (head, Err(errno)),
+            };
+            let to = match destination(qp_type, wr) {
+                Ok(to) => to,
+                Err(errno) => return (head, Err(errno)),
             };
             let data = if op.is_local() {
                 Data::Nowhere
@@ -147,7 +169,7 @@ impl SendBatch {
             } else {
                 break;
             };
-            self.ops[self.used] = Some((op, data));
+            self.ops[self.used] = Some((op, to, data));
             self.from[self.used] = head;
             self.used += 1;
             head = wr.next;
@@ -156,11 +178,10 @@ impl SendBatch {
     }
 
     unsafe fn post(&self, body: &super::qp::Qp) -> Result<(), PostError> {
-        let idle =
-            SendWr { wr_id: 0, op: SendOp::Send, payload: Payload::Sges(&[]), flags: SendFlags::empty() };
+        let idle = SendWr::new(0, SendOp::Send, Payload::Sges(&[]));
         let mut wrs = [idle; BATCH];
         for (at, to) in wrs[..self.used].iter_mut().enumerate() {
-            let (wr, Some((op, data))) = (&*self.from[at], &self.ops[at]) else { continue };
+            let (wr, Some((op, to_whom, data))) = (&*self.from[at], &self.ops[at]) else { continue };
             let payload = match data {
                 Data::Nowhere => Payload::Sges(&[]),
                 Data::Sges(at) => Payload::Sges(&self.sges.room[at.clone()]),
@@ -169,7 +190,11 @@ impl SendBatch {
                 Data::Inline(start, len) => Payload::Inline(std::slice::from_raw_parts(*start, *len)),
                 Data::Gathered(bytes) => Payload::Inline(bytes),
             };
-            *to = SendWr { wr_id: wr.wr_id, op: *op, payload, flags: send_flags(wr.send_flags) };
+            *to = SendWr {
+                flags: send_flags(wr.send_flags),
+                to: *to_whom,
+                ..SendWr::new(wr.wr_id, *op, payload)
+            };
         }
         body.engine.nic.post_send(body.qpn, &wrs[..self.used])
     }
@@ -189,7 +214,7 @@ unsafe fn post_send_list(
         sges: Sges::new(),
     };
     while !head.is_null() {
-        let (rest, result) = batch.fill(head);
+        let (rest, result) = batch.fill(body.qp_type, head);
         if batch.used > 0 {
             batch.post(body).inspect_err(|error| *bad = batch.from[error.index.min(batch.used - 1)])?;
         }

@@ -20,6 +20,7 @@ use crate::process::{Engine, Id, Subject};
 pub(crate) struct Qp {
     pub(crate) engine: Arc<Engine>,
     pub(crate) qpn: Qpn,
+    pub(crate) qp_type: QpType,
     /// Counts its asynchronous events.
     pub(crate) raised: Arc<Source>,
     /// What `ibv_wr_start` and its kin build.
@@ -51,6 +52,8 @@ unsafe fn create(of: *mut abi::Context, wish: Wish<'_>) -> Result<*mut abi::QpEx
     let (domain, attr) = (pd(wish.pd)?, wish.attr);
     let qp_type = match attr.qp_type {
         2 => QpType::Rc,
+        3 => QpType::Uc,
+        4 => QpType::Ud,
         _ => return Err(UNSUPPORTED),
     };
     if !attr.srq.is_null() {
@@ -77,7 +80,7 @@ unsafe fn create(of: *mut abi::Context, wish: Wish<'_>) -> Result<*mut abi::QpEx
     }
     attr.cap = to_c::cap(&cap);
     let raised = Arc::default();
-    let body = Qp { engine: Arc::clone(engine), qpn, raised: Arc::clone(&raised), builder };
+    let body = Qp { engine: Arc::clone(engine), qpn, qp_type, raised: Arc::clone(&raised), builder };
     let pointer = make(c, body);
     engine.register(Id::Qp(qpn), Subject::new(pointer, events, &raised));
     Ok(pointer)

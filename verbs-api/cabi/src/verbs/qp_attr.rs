@@ -4,14 +4,16 @@
 pub(crate) mod from_c {
     use std::ffi::c_uint;
 
-    use ferroce_engine::{Access, AddressVector, AttrMask, PathMtu, Psn, QpAttr, QpState, Qpn, RnrTimer};
+    use ferroce_engine::{
+        Access, AddressVector, AltPath, AttrMask, MigState, PathMtu, Psn, QpAttr, QpState, Qpn, RnrTimer,
+    };
 
     use crate::abi;
     use crate::border::{Errno, INVALID, UNSUPPORTED};
     use crate::verbs::gid::address;
 
-    /// `IBV_QP_ALT_PATH`, `IBV_QP_PATH_MIG_STATE` and `IBV_QP_CAP`: no automatic migration, no resizing.
-    const NOT_OFFERED: c_uint = 1 << 14 | 1 << 18 | 1 << 19;
+    /// `IBV_QP_CAP`: work queues keep the sizes that they were made with.
+    const NOT_OFFERED: c_uint = 1 << 19;
 
     /// The attributes that `mask` names.
     pub(crate) fn change(attr: &abi::QpAttr, mask: c_uint) -> Result<QpAttr, Errno> {
@@ -33,6 +35,12 @@ pub(crate) mod from_c {
             pkey_index: has(AttrMask::PKEY_INDEX).then_some(attr.pkey_index),
             port: wanted(AttrMask::PORT, attr.port_num),
             av: if has(AttrMask::AV) { Some(vector(&attr.ah_attr)?) } else { None },
+            qkey: has(AttrMask::QKEY).then_some(attr.qkey),
+            alt_path: if has(AttrMask::ALT_PATH) { Some(alternate(attr)?) } else { None },
+            path_mig_state: match has(AttrMask::PATH_MIG_STATE) {
+                true => Some(migration(attr.path_mig_state)?),
+                false => None,
+            },
             path_mtu: match has(AttrMask::PATH_MTU) {
                 true => Some(mtu(attr.path_mtu)?),
                 false => None,
@@ -63,6 +71,16 @@ pub(crate) mod from_c {
         states.get(value as usize).copied().ok_or(INVALID)
     }
 
+    fn alternate(attr: &abi::QpAttr) -> Result<AltPath, Errno> {
+        let av = vector(&attr.alt_ah_attr)?;
+        let (pkey_index, port, timeout) = (attr.alt_pkey_index, attr.alt_port_num, attr.alt_timeout);
+        Ok(AltPath { av, pkey_index, port, timeout })
+    }
+
+    fn migration(value: c_uint) -> Result<MigState, Errno> {
+        [MigState::Migrated, MigState::Rearm, MigState::Armed].get(value as usize).copied().ok_or(INVALID)
+    }
+
     fn mtu(value: c_uint) -> Result<PathMtu, Errno> {
         u8::try_from(value).ok().and_then(PathMtu::from_ib_value).ok_or(INVALID)
     }
@@ -79,6 +97,8 @@ pub(crate) mod from_c {
             traffic_class: grh.traffic_class,
             hop_limit: grh.hop_limit,
             flow_label: grh.flow_label,
+            sl: attr.sl,
+            static_rate: attr.static_rate,
         })
     }
 }
@@ -100,6 +120,13 @@ pub(crate) mod to_c {
         c.rq_psn = attr.rq_psn.map_or(0, |psn| psn.value());
         c.sq_psn = attr.sq_psn.map_or(0, |psn| psn.value());
         c.dest_qp_num = attr.dest_qpn.map_or(0, |qpn| qpn.value());
+        c.qkey = attr.qkey.unwrap_or(0);
+        c.path_mig_state = attr.path_mig_state.map_or(0, |state| state as c_uint);
+        if let Some(alternate) = &attr.alt_path {
+            c.alt_ah_attr = path(&alternate.av);
+            (c.alt_pkey_index, c.alt_port_num) = (alternate.pkey_index, alternate.port);
+            c.alt_timeout = alternate.timeout;
+        }
         c.qp_access_flags = attr.access.map_or(0, |access| access.bits());
         c.cap = cap(&info.init.cap);
         if let Some(av) = &attr.av {
@@ -123,6 +150,7 @@ pub(crate) mod to_c {
     pub(crate) fn path(av: &AddressVector) -> abi::AhAttr {
         let mut c = abi::AhAttr::zeroed();
         (c.is_global, c.port_num) = (1, 1);
+        (c.sl, c.static_rate) = (av.sl, av.static_rate);
         c.grh = abi::GlobalRoute {
             dgid: gid(av.dgid),
             flow_label: av.flow_label,

@@ -4,10 +4,11 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 
-use ferroce_engine::{Payload, QpType, Remote, SendFlags, SendOp, SendWr, Sge};
+use ferroce_engine::{Payload, QpType, Qpn, Remote, SendFlags, SendOp, SendWr, Sge, To};
 use parking_lot::RawMutex;
 use parking_lot::lock_api::RawMutex as _;
 
+use super::ah::ah;
 use super::mw;
 use super::post::{immediate, send_flags};
 use super::qp::{Qp, qp};
@@ -40,6 +41,7 @@ struct Request {
     wr_id: u64,
     op: SendOp,
     flags: SendFlags,
+    to: To,
     data: Data,
 }
 
@@ -64,19 +66,15 @@ mod op {
 
 /// What a type of queue pair can do.
 fn possible(qp_type: QpType) -> u64 {
+    let datagrams = op::SEND | op::SEND_WITH_IMM;
+    let unreliable = datagrams | op::RDMA_WRITE | op::RDMA_WRITE_WITH_IMM | op::LOCAL_INV | op::BIND_MW;
+    let reliable =
+        unreliable | op::RDMA_READ | op::ATOMIC_CMP_AND_SWP | op::ATOMIC_FETCH_AND_ADD | op::SEND_WITH_INV;
     match qp_type {
-        QpType::Rc => {
-            op::RDMA_WRITE
-                | op::RDMA_WRITE_WITH_IMM
-                | op::SEND
-                | op::SEND_WITH_IMM
-                | op::RDMA_READ
-                | op::ATOMIC_CMP_AND_SWP
-                | op::ATOMIC_FETCH_AND_ADD
-                | op::LOCAL_INV
-                | op::BIND_MW
-                | op::SEND_WITH_INV
-        }
+        QpType::Rc | QpType::XrcInitiator => reliable,
+        QpType::Uc => unreliable,
+        QpType::Ud => datagrams,
+        QpType::XrcTarget => 0,
     }
 }
 
@@ -113,6 +111,7 @@ pub(crate) fn fill(c: &mut abi::QpEx) {
     c.wr_send = Some(send);
     c.wr_send_imm = Some(send_imm);
     c.wr_send_inv = Some(send_inv);
+    c.wr_set_ud_addr = Some(set_ud_addr);
     c.wr_set_inline_data = Some(set_inline_data);
     c.wr_set_inline_data_list = Some(set_inline_data_list);
     c.wr_set_sge = Some(set_sge);
@@ -174,6 +173,7 @@ impl Draft {
                     Data::Inline(at) => Payload::Inline(&self.inline[at.clone()]),
                 },
                 flags: request.flags,
+                to: request.to,
             })
             .collect();
         Ok(body.engine.nic.post_send_all(body.qpn, &wrs)?)
@@ -197,6 +197,7 @@ unsafe fn add(pointer: *mut abi::QpEx, kind: u64, op: Result<SendOp, Errno>) {
             wr_id: (*pointer).wr_id,
             op,
             flags: send_flags((*pointer).wr_flags),
+            to: To::Peer,
             data: Data::Sges(0..0),
         }),
         Ok(_) => draft.fault = draft.fault.or(Some(INVALID)),
@@ -251,6 +252,14 @@ unsafe extern "C" fn send_imm(pointer: *mut abi::QpEx, imm: u32) {
 
 unsafe extern "C" fn send_inv(pointer: *mut abi::QpEx, rkey: u32) {
     add(pointer, op::SEND_WITH_INV, Ok(SendOp::SendInv(rkey)));
+}
+
+unsafe extern "C" fn set_ud_addr(pointer: *mut abi::QpEx, way: *mut abi::Ah, qpn: u32, qkey: u32) {
+    let Some((_, draft)) = draft(pointer) else { return };
+    match (ah(way), draft.requests.last_mut()) {
+        (Ok(ah), Some(last)) => last.to = To::Datagram { ah, qpn: Qpn::new(qpn), qkey },
+        _ => draft.fault = draft.fault.or(Some(INVALID)),
+    }
 }
 
 unsafe extern "C" fn set_sge(pointer: *mut abi::QpEx, lkey: u32, addr: u64, length: u32) {

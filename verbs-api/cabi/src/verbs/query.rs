@@ -90,6 +90,9 @@ fn device_attr(context: &Context) -> abi::DeviceAttr {
     attr.max_qp_init_rd_atom = attr.max_qp_rd_atom;
     attr.max_res_rd_atom = attr.max_qp_rd_atom.saturating_mul(attr.max_qp);
     attr.atomic_cap = ATOMIC_GLOB;
+    (attr.max_ah, attr.max_mcast_grp) = (int(limits.max_ah), int(limits.max_mcast_grp));
+    attr.max_mcast_qp_attach = int(limits.max_mcast_qp_attach);
+    attr.max_total_mcast_qp_attach = attr.max_mcast_grp.saturating_mul(attr.max_mcast_qp_attach);
     (attr.max_pkeys, attr.local_ca_ack_delay, attr.phys_port_cnt) = (1, 15, 1);
     attr
 }
