@@ -23,6 +23,7 @@
 //! * [`Packet`]: a UDP payload, from the first byte of the BTH to the last of the ICRC;
 //! * [`icrc`]: the checksum that covers the packet and most of its IP and UDP headers;
 //! * [`ip`] and [`frame`]: IP, UDP and Ethernet, as much as captures and raw sockets need;
+//! * [`mad`] and [`cm`]: management datagrams and the messages of connection management;
 //! * [`flow`]: UDP source ports;
 //! * [`decode`]: every field of a packet with its place, its value and what it means.
 //!
@@ -33,6 +34,7 @@
 
 mod aeth;
 mod bth;
+pub mod cm;
 mod crc;
 pub mod decode;
 mod extension;
@@ -40,6 +42,7 @@ pub mod flow;
 pub mod frame;
 pub mod icrc;
 pub mod ip;
+pub mod mad;
 mod number;
 mod opcode;
 mod packet;

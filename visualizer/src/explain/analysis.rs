@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use ferroce_wire::cm::{CmMad, CmMessage, SidrStatus};
 use ferroce_wire::{PathMtu, Qpn, Service};
 
 use super::capture::Damage;
-use super::cm::CmMessage;
 use super::connection::{Connection, Connections};
 use super::finding::{Detail, Draft, Findings, Peer};
 use super::report::{ConnectionReport, EndReport, Report};
@@ -139,34 +139,38 @@ impl Analysis {
     }
 
     fn connection_management(&mut self, s: &Sighting<'_>, connection: usize, side: usize) {
-        match CmMessage::parse(s.payload) {
-            Some(CmMessage::Req { local_id, qpn, mtu, reliable }) => {
-                let service = if reliable { Service::Rc } else { Service::Uc };
-                self.ask(s, local_id, Asked { qpn, mtu, service, ..Asked::new(s, connection, side) });
+        let Ok(mad) = CmMad::parse(s.payload) else { return };
+        match mad.message {
+            CmMessage::Req(req) => {
+                let service = if req.transport == 0 { Service::Rc } else { Service::Uc };
+                let mtu = PathMtu::from_ib_value(req.path_mtu);
+                let asked = Asked { qpn: req.local_qpn, mtu, service, ..Asked::new(s, connection, side) };
+                self.ask(s, req.local_id, asked);
             }
-            Some(CmMessage::SidrReq { request_id }) => {
-                self.ask(s, request_id, Asked::new(s, connection, side));
+            CmMessage::SidrReq(req) => {
+                self.ask(s, req.request_id, Asked::new(s, connection, side));
             }
-            Some(CmMessage::Rep { remote_id, qpn }) => {
-                if let Some(asked) = self.asked.get_mut(&(s.dst, remote_id)) {
+            CmMessage::Rep(rep) => {
+                if let Some(asked) = self.asked.get_mut(&(s.dst, rep.remote_id)) {
                     asked.answered = true;
-                    let ends = [(s.dst, asked.qpn), (s.src, qpn)];
+                    let ends = [(s.dst, asked.qpn), (s.src, rep.local_qpn)];
                     self.connections.establish(asked.service, ends, asked.mtu, s.number);
                 }
             }
-            Some(CmMessage::Mra { remote_id }) => self.answer(s, remote_id),
-            Some(CmMessage::Rej { remote_id, reason }) => {
-                self.answer(s, remote_id);
-                self.findings.add(Some((connection, 1 - side)), s.number, Detail::Rejected { reason });
+            CmMessage::Mra(mra) => self.answer(s, mra.remote_id),
+            CmMessage::Rej(rej) => {
+                self.answer(s, rej.remote_id);
+                let detail = Detail::Rejected { reason: rej.reason };
+                self.findings.add(Some((connection, 1 - side)), s.number, detail);
             }
-            Some(CmMessage::SidrRep { request_id, status }) => {
-                self.answer(s, request_id);
-                if status != 0 {
-                    let detail = Detail::SidrRefused { status };
+            CmMessage::SidrRep(rep) => {
+                self.answer(s, rep.request_id);
+                if rep.status != SidrStatus::OK {
+                    let detail = Detail::SidrRefused { status: rep.status };
                     self.findings.add(Some((connection, 1 - side)), s.number, detail);
                 }
             }
-            Some(CmMessage::Other) | None => {}
+            _ => {}
         }
     }
 

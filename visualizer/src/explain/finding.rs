@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use ferroce_wire::cm::{RejectReason, SidrStatus};
 use ferroce_wire::{NakCode, Psn, RnrTimer};
 use serde::Serialize;
 
@@ -97,8 +98,8 @@ pub(super) enum Detail {
     ReadGap { from: Psn, to: Psn },
     Unanswered { requests: u64, sends: u32, first: Psn, idle: u64, peer: Peer },
     Congestion { notifications: u64 },
-    Rejected { reason: u16 },
-    SidrRefused { status: u8 },
+    Rejected { reason: RejectReason },
+    SidrRefused { status: SidrStatus },
     CmUnanswered { sends: u32 },
 }
 
@@ -378,10 +379,10 @@ fn about_file(detail: &Detail, f: &mut fmt::Formatter<'_>) -> fmt::Result {
              Another soft-RoCE accepts it; other devices drop it."
         ),
         Detail::Rejected { reason } => {
-            write!(f, "connection rejected, reason {reason}: {}.", super::cm::reject_reason(*reason))
+            write!(f, "connection rejected, {reason}.")
         }
         Detail::SidrRefused { status } => {
-            write!(f, "datagram service refused, status {status}: {}.", super::cm::sidr_status(*status))
+            write!(f, "datagram service refused, {status}.")
         }
         Detail::CmUnanswered { sends: 1 } => write!(f, "a connection request is not answered."),
         Detail::CmUnanswered { sends } => {

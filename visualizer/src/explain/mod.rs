@@ -9,7 +9,6 @@
 
 mod analysis;
 mod capture;
-mod cm;
 mod connection;
 mod finding;
 mod message;

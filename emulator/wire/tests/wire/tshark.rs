@@ -12,8 +12,14 @@ use crate::captures::captures;
 
 #[test]
 fn agrees_field_by_field() {
-    let (file, frames) = one_big_capture();
-    let Some(table) = tshark(&file) else { return };
+    compare("transport", &COLUMNS);
+}
+
+/// Compares what tshark and we read from every packet of the captures. `name` keeps tests that run at the same
+/// time apart.
+pub(crate) fn compare(name: &str, columns: &[Column]) {
+    let (file, frames) = one_big_capture(name);
+    let Some(table) = tshark(&file, columns) else { return };
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), frames.len());
 
@@ -21,7 +27,7 @@ fn agrees_field_by_field() {
         let packet = Frame::parse(bytes).unwrap().datagram.packet().unwrap();
         // Opcodes younger than the dissector of Wireshark 4.0, which shows no more than their BTH.
         let young = [Opcode::RC_FLUSH, Opcode::RC_ATOMIC_WRITE].contains(&packet.headers.bth.opcode);
-        for (column, text) in COLUMNS.iter().zip(row.split('\t')) {
+        for (column, text) in columns.iter().zip(row.split('\t')) {
             if young && text.is_empty() && !column.name.starts_with("infiniband.bth") {
                 continue;
             }
@@ -32,7 +38,7 @@ fn agrees_field_by_field() {
 }
 
 /// One field as tshark names and prints it, and where we have it.
-struct Column {
+pub(crate) struct Column {
     name: &'static str,
     radix: u32,
     ours: fn(&Packet<'_>) -> Option<u64>,
@@ -44,11 +50,11 @@ impl Column {
     }
 }
 
-const fn dec(name: &'static str, ours: fn(&Packet<'_>) -> Option<u64>) -> Column {
+pub(crate) const fn dec(name: &'static str, ours: fn(&Packet<'_>) -> Option<u64>) -> Column {
     Column { name, radix: 10, ours }
 }
 
-const fn hex(name: &'static str, ours: fn(&Packet<'_>) -> Option<u64>) -> Column {
+pub(crate) const fn hex(name: &'static str, ours: fn(&Packet<'_>) -> Option<u64>) -> Column {
     Column { name, radix: 16, ours }
 }
 
@@ -97,7 +103,7 @@ fn atomic<T: Into<u64>>(packet: &Packet<'_>, field: fn(AtomicEth) -> T) -> Optio
 }
 
 /// All captures in one file, because tshark takes longer to start than to read them all.
-fn one_big_capture() -> (PathBuf, Vec<Vec<u8>>) {
+fn one_big_capture(name: &str) -> (PathBuf, Vec<Vec<u8>>) {
     let mut bytes = Vec::new();
     let mut frames = Vec::new();
     for capture in captures() {
@@ -111,13 +117,13 @@ fn one_big_capture() -> (PathBuf, Vec<Vec<u8>>) {
         bytes.extend_from_slice(records);
         frames.extend(capture.frames);
     }
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("all-captures.pcap");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("all-captures-{name}.pcap"));
     fs::write(&path, bytes).unwrap();
     (path, frames)
 }
 
-/// tshark's table of `COLUMNS`, a line per packet; `None` if there is no tshark and there need not be one.
-fn tshark(file: &Path) -> Option<String> {
+/// tshark's table of `columns`, a line per packet; `None` if there is no tshark and there need not be one.
+fn tshark(file: &Path, columns: &[Column]) -> Option<String> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file).args(["-T", "fields", "-E", "occurrence=f"]);
     // Dissectors that guess at payloads give up on short ones, and with them goes the ICRC behind.
@@ -126,7 +132,7 @@ fn tshark(file: &Path) -> Option<String> {
     {
         command.args(["--disable-protocol", guesser]);
     }
-    for column in &COLUMNS {
+    for column in columns {
         command.args(["-e", column.name]);
     }
     match command.output() {
