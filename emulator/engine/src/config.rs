@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use ferroce_wire::PathMtu;
+use ferroce_wire::cm::gid_of;
 
+use crate::cm::CmConfig;
 use crate::policy::Personality;
 
 /// What a device is made with.
@@ -19,6 +21,11 @@ pub struct DeviceConfig {
     pub personality: Personality,
     /// How much of everything there can be.
     pub limits: Limits,
+    /// How connections are managed.
+    pub cm: CmConfig,
+    /// The upper eight bits of all numbers by which peers name this device's connections. Where several devices
+    /// share an address, each has a lane of its own, so that messages can be told apart.
+    pub lane: u8,
 }
 
 impl DeviceConfig {
@@ -30,7 +37,21 @@ impl DeviceConfig {
             mtu: PathMtu::Mtu4096,
             personality: Personality::default(),
             limits: Limits::default(),
+            cm: CmConfig::default(),
+            lane: 0,
         }
+    }
+
+    /// A name for the device that no other on the network has (EUI-64, locally administered): it follows from
+    /// the first address and the lane.
+    pub fn guid(&self) -> u64 {
+        // FNV-1a.
+        let gid = self.gids.first().map_or([0; 16], |addr| gid_of(*addr).octets());
+        let hash = gid.iter().chain([&self.lane]).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        // The bit for "locally administered", not that for "group".
+        hash & !(0b11 << 56) | 0b10 << 56
     }
 }
 

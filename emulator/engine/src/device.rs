@@ -1,6 +1,7 @@
 //! The device: a value that packets, verbs and time go into, and packets, completions and events come out of.
 
 mod datagram;
+mod gsi;
 mod memory;
 mod post;
 mod receive;
@@ -9,6 +10,7 @@ use std::collections::VecDeque;
 
 use ferroce_wire::Qpn;
 
+use crate::cm::Cm;
 use crate::config::DeviceConfig;
 use crate::counters::Counters;
 use crate::cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
@@ -38,7 +40,8 @@ pub use datagram::{AddressHandle, Ah};
 /// After any call that changes something, and after every packet or batch of packets handed in:
 ///
 /// 1. call [`poll_transmit`](Device::poll_transmit) until it gives nothing more, and send what it gives;
-/// 2. call [`poll_event`](Device::poll_event) until it gives nothing more;
+/// 2. call [`poll_event`](Device::poll_event) until it gives nothing more, and [`Cm::poll_event`] where connections
+///    are managed;
 /// 3. ask for [`next_timeout`](Device::next_timeout), and call [`handle_timeout`](Device::handle_timeout) when
 ///    that moment has come. Calling it too early, or for nothing, does nothing.
 ///
@@ -63,6 +66,7 @@ pub struct Device<T = crate::NoTrace> {
     groups: Groups,
     /// DSCPs, as bits, whose packets must wait.
     paused: u64,
+    cm: Cm,
     core: Core<T>,
 }
 
@@ -99,13 +103,14 @@ impl<T: TraceSink> Core<T> {
 impl<T: TraceSink> Device<T> {
     /// A new device. `seed` decides all that is random about it.
     pub fn new(config: DeviceConfig, seed: impl Into<Seed>, trace: T) -> Device<T> {
-        let numbering = config.personality.numbering;
+        let (numbering, seed) = (config.personality.numbering, seed.into());
         Device {
-            rng: Rng::new(seed.into()),
+            rng: Rng::new(seed),
             pds: Table::new(config.limits.max_pd as usize),
             qps: QpTable::new(config.limits.max_qp, numbering),
             groups: Groups::default(),
             paused: 0,
+            cm: Cm::new(&config, Rng::beside(seed)),
             core: Core {
                 ahs: Table::new(config.limits.max_ah as usize),
                 memory: Memory::new(&config.limits, numbering),
@@ -269,6 +274,7 @@ impl<T: TraceSink> Device<T> {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.cm.handle_timeout(now);
         while let Some(qpn) = self.qps.next_expired(now) {
             self.with_qp(now, qpn, |qp, ctx| {
                 if qp.deadline().is_some_and(|deadline| deadline <= now) {
@@ -288,9 +294,12 @@ impl<T: TraceSink> Device<T> {
 
     /// Fills `out` with the next packets to send; false when there are none.
     ///
-    /// Queue pairs take turns, one train each.
+    /// Messages of the connection manager go first; queue pairs take turns, one train each.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Time, limits: &TxLimits, out: &mut Train) -> bool {
+        if self.emit_at_gsi(limits, out) {
+            return true;
+        }
         // Those that must wait stay in line; each is looked at once.
         let mut waiting = 0;
         while waiting < self.qps.in_line()
@@ -320,7 +329,8 @@ impl<T: TraceSink> Device<T> {
     /// When to call [`handle_timeout`](Device::handle_timeout).
     #[must_use]
     pub fn next_timeout(&self) -> Option<Time> {
-        self.qps.next_deadline()
+        let deadlines = [self.qps.next_deadline(), self.cm.next_timeout()];
+        deadlines.into_iter().flatten().min()
     }
 
     // --- inside ------------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@
 //! simulated fabric and every run can be had again from a seed.
 //!
 //! It offers the reliable connection: SEND, WRITE and READ in all variants, atomics, memory windows, everything
-//! that can go wrong with them, and recovery from loss; the unreliable connection; and datagrams with multicast.
+//! that can go wrong with them, and recovery from loss; the unreliable connection; datagrams with multicast; and the
+//! management of connections ([`Cm`]).
 
+mod cm;
 mod config;
 mod congestion;
 mod counters;
@@ -27,6 +29,10 @@ mod time;
 mod trace;
 mod work;
 
+pub use cm::{
+    Cm, CmAccept, CmConfig, CmConnect, CmCounters, CmEvent, CmEventKind, CmId, CmListener, CmSidrReply,
+    CmState, CmTransport,
+};
 pub use config::{DeviceConfig, Limits};
 pub use congestion::{CnpPolicy, Congestion, Dcqcn, DcqcnParams, RateControl, Timely, TimelyParams};
 pub use counters::Counters;

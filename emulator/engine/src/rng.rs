@@ -35,6 +35,13 @@ impl Rng {
         Rng(ChaCha8Rng::from_seed(seed.0))
     }
 
+    /// A generator of the same seed whose numbers have nothing to do with those of `new`.
+    pub(crate) fn beside(seed: Seed) -> Rng {
+        let mut generator = ChaCha8Rng::from_seed(seed.0);
+        generator.set_stream(1);
+        Rng(generator)
+    }
+
     pub(crate) fn u32(&mut self) -> u32 {
         self.0.next_u32()
     }

@@ -17,6 +17,7 @@ impl<T: TraceSink> Device<T> {
     pub fn handle_packet(&mut self, now: Time, meta: &RxMeta, udp_payload: &[u8]) {
         match self.accept(meta, udp_payload) {
             Ok(packet) if packet.headers.bth.dest_qp == Qpn::MULTICAST => self.fan_out(now, meta, &packet),
+            Ok(packet) if packet.headers.bth.dest_qp == Qpn::GSI => self.receive_at_gsi(now, meta, &packet),
             Ok(packet) => {
                 let qpn = packet.headers.bth.dest_qp;
                 let marked = meta.traffic_class & CONGESTION_EXPERIENCED == CONGESTION_EXPERIENCED;
@@ -45,6 +46,7 @@ impl<T: TraceSink> Device<T> {
         }
         let found = match bth.dest_qp {
             Qpn::MULTICAST => self.is_for_members(meta, bth.opcode.service()),
+            Qpn::GSI => self.is_for_gsi(meta, &packet),
             _ => self.is_for_queue_pair(meta, bth.dest_qp, bth.opcode.service()),
         };
         found.map_err(fault)?;

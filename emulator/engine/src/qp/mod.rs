@@ -539,6 +539,6 @@ impl Qp {
 }
 
 /// IBTA 10.9.3: equal in the low 15 bits, and not both limited members.
-const fn pkeys_match(a: u16, b: u16) -> bool {
+pub(crate) const fn pkeys_match(a: u16, b: u16) -> bool {
     (a ^ b) & 0x7fff == 0 && (a | b) & 0x8000 != 0
 }

@@ -1,5 +1,7 @@
 //! The engine seen from outside: verbs and packets in, packets and completions out.
 
+mod cm;
+mod cm_search;
 mod completions;
 mod congestion;
 mod errors;

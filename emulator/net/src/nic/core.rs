@@ -145,6 +145,9 @@ impl<T: TraceSink> Core<T> {
             // There may be other descriptors to listen at.
             self.kick |= matches!(event, Event::Join(_) | Event::Leave(_));
         }
+        if self.device.cm().has_events() {
+            self.notify.wake_cm();
+        }
         self.notify.take_woken()
     }
 

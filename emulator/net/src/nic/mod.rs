@@ -200,6 +200,13 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
         self.shared.call(|core, _| core.notify.set_async_waker(waker));
     }
 
+    /// Leaves a waker for events of the connection manager, in place of the one before; `None` takes it away. It is
+    /// woken at the end of every call, and of every turn of the NIC's thread, that leaves events with the connection
+    /// manager; [`Cm::poll_event`](ferroce_engine::Cm::poll_event) takes them.
+    pub fn set_cm_waker(&self, waker: Option<&Waker>) {
+        self.shared.call(|core, _| core.notify.set_cm_waker(waker));
+    }
+
     /// What the device has counted.
     pub fn counters(&self) -> Counters {
         *self.shared.core.lock().device.counters()

@@ -20,6 +20,7 @@ pub(super) struct Notify {
     armed: HashSet<Cq>,
     events: VecDeque<AsyncEvent>,
     async_waker: Option<Waker>,
+    cm_waker: Option<Waker>,
     woken: Vec<Waker>,
 }
 
@@ -61,6 +62,15 @@ impl Notify {
         {
             self.woken.push(waker.clone());
         }
+    }
+
+    pub(super) fn set_cm_waker(&mut self, waker: Option<&Waker>) {
+        replace(&mut self.cm_waker, waker);
+    }
+
+    /// The connection manager has events.
+    pub(super) fn wake_cm(&mut self) {
+        self.woken.extend(self.cm_waker.clone());
     }
 
     pub(super) fn next_async(&mut self) -> Option<AsyncEvent> {
