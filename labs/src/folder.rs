@@ -106,6 +106,10 @@ impl Folder {
         fs::create_dir_all(&dir).map_err(LabError::io("make the folder", &dir))?;
         let text = dir.join("README.md");
         fs::write(&text, lab.text).map_err(LabError::io("write", &text))?;
+        for (name, source) in lab.modules {
+            let path = dir.join(format!("{name}.rs"));
+            fs::write(&path, source).map_err(LabError::io("write", &path))?;
+        }
         fs::write(&file, lab.starter).map_err(LabError::io("write", &file))
     }
 

@@ -20,19 +20,25 @@
 
 #![forbid(unsafe_code)]
 
+mod atomics;
 mod bounded;
 mod check;
+mod completions;
 mod course;
 mod dice;
 mod error;
 mod failure;
+mod flow_control;
 mod folder;
 mod go_back_n;
+mod key_value;
 mod ladder;
 mod network;
 mod packet_by_hand;
 mod peer;
+mod ping_pong;
 mod program;
+mod stage;
 mod talk;
 
 pub use check::{Check, Verdict, check};

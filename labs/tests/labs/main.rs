@@ -5,3 +5,4 @@ mod folders;
 mod go_back_n;
 mod hostile;
 mod packet_by_hand;
+mod verbs;

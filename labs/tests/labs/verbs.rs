@@ -1,0 +1,86 @@
+//! The labs in which programs use verbs: what is right passes, what is wrong is told by the rule it breaks.
+
+use ferroce_labs::fresh_seed;
+
+use crate::classroom::{Classroom, Mutant, reject, solution_passes};
+
+/// Tests of a lab: the rule that the starter breaks and words of the message, and wrong solutions.
+macro_rules! lab {
+    ($module:ident, $name:literal, starter: $rule:literal $words:literal, $mutants:expr) => {
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn the_starter_fails_for_its_reason() {
+                let failure = Classroom::new($name).fail(fresh_seed());
+                assert_eq!(failure.rule(), Some($rule), "{failure}");
+                assert!(failure.to_string().contains($words), "{failure}");
+            }
+
+            #[test]
+            fn the_solution_passes_whatever_the_seed() {
+                solution_passes($name);
+            }
+
+            #[test]
+            fn wrong_programs_are_told_by_the_rule_they_break() {
+                let mutants: &[Mutant] = $mutants;
+                reject($name, mutants);
+            }
+        }
+    };
+}
+
+lab!(ping_pong, "ping-pong", starter: "qp.rts" "queue pairs of the server, when it ended: [Init]", &[
+    ("        end.qp.to_rts(psn).unwrap();\n", "", "qp.rts", "[Rtr]"),
+    ("        end.post();\n", "", "receive.first", "receiver not ready"),
+    ("                self.post();\n", "", "receive.first", "receiver not ready"),
+    ("told[1] as u32)", "told[1] as u32 + 1)", "stage.waits", "waits for a completion"),
+    ("if completion.is_receive {", "if true {", "receive.first", "receiver not ready"),
+    ("byte.wrapping_add(1)", "byte.wrapping_add(2)", "echo.content", "expected"),
+    (
+        "let told = nic.hear(peer);",
+        "let told = nic.hear(if peer == \"server\" { \"client\" } else { \"server\" });",
+        "stage.waits",
+        "waits in hear",
+    ),
+]);
+
+lab!(flow_control, "flow-control", starter: "receive.ready" "receiver not ready", &[
+    ("        for slot in 0..DEPTH {\n            receiver.post(slot);", "        for slot in 0..DEPTH - 1 {\n            receiver.post(slot);", "receive.ready", "receiver not ready"),
+    ("credit: DEPTH,", "credit: 2 * DEPTH,", "receive.ready", "receiver not ready"),
+    ("self.credit += BATCH;", "self.credit += BATCH + 1;", "receive.ready", "receiver not ready"),
+    ("            self.post(completion.wr_id);\n", "", "receive.ready", "receiver not ready"),
+    ("            self.credit += BATCH;\n", "", "stage.waits", "sender waits for a completion"),
+    ("let slot = self.free.pop().unwrap();", "let slot = self.free.pop().unwrap() * 0;", "stream.content", "the receiver returned"),
+    ("            self.qp.receive(0, (&self.credits, 0..1)).unwrap();\n        } else", "        } else", "receive.ready", "receiver not ready"),
+]);
+
+lab!(completions, "completions", starter: "completion.sparse" "completions for", &[
+    ("    while completed < blocks {\n        wait(&mut completed);\n    }\n", "", "completion.means-done", "when write_all returns"),
+    ("n % BATCH == BATCH - 1 || n + 1 == blocks", "true", "cq.overflow", "Where"),
+    ("n % BATCH == BATCH - 1 || n + 1 == blocks", "n % 2 == 1 || n + 1 == blocks", "cq.overflow", "Where"),
+    ("n % BATCH == BATCH - 1 || n + 1 == blocks", "n % BATCH == BATCH - 1", "stage.waits", "waits for a completion"),
+    ("let at = (n % DEPTH) as usize * SIZE;", "let at = 0;", "memory.until-completion", "begins with"),
+    ("(fill + n) as u8; SIZE]", "(fill + n + 1) as u8; SIZE]", "memory.until-completion", "block 0"),
+]);
+
+lab!(key_value, "key-value", starter: "kv.found" "returned None", &[
+    ("memory.write(slot as usize * SLOT + 8, &value.to_be_bytes());", "", "kv.found", "returned Some(0)"),
+    ("                _ => slot = (slot + 1) % self.slots,", "                _ => return None,", "kv.found", "returned None"),
+    ("found if found == key =>", "_ if key > 0 =>", "kv.missing", "not None"),
+    ("                0 => return None,\n", "", "kv.bytes", "bytes for a key"),
+    ("let mut slot = home(key, self.slots);", "let mut slot = 0;", "kv.found", "returned None"),
+    ("(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % slots", "(key & 7) % slots", "kv.bytes", "bytes for a key"),
+    ("_ => slot = (slot + 1) % self.slots,", "_ => slot = (slot + 1).min(self.slots - 1),", "kv.found", "returned None"),
+]);
+
+lab!(atomics, "atomics", starter: "ticket.once" "tickets, in order: 0", &[
+    ("self.call(Op::FetchAdd(counter, 1))", "self.call(Op::Read(counter))", "ticket.once", "tickets, in order"),
+    ("self.call(Op::FetchAdd(counter, 1))", "self.call(Op::FetchAdd(counter, 1)) + 1", "ticket.once", "tickets, in order"),
+    ("self.call(Op::FetchAdd(counter, 1))", "self.call(Op::FetchAdd(counter, 2)) / 2", "ticket.counter", "the counter is"),
+    ("        while self.call(Op::CompareSwap { remote: lock, compare: 0, swap: 1 }) != 0 {}\n", "", "lock.excludes", "the account has"),
+    ("!= 0 {}", "> 1 {}", "lock.excludes", "the account has"),
+    ("        self.call(Op::Write(lock));\n", "", "stage.time", "lock"),
+    ("        self.call(Op::Write(account));\n", "", "lock.excludes", "the account has"),
+]);
