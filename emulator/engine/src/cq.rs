@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use ferroce_wire::Qpn;
+
 use crate::table::Id;
 use crate::work::{Wc, WcStatus};
 
@@ -129,6 +131,11 @@ impl CompletionQueue {
     /// Arms for one notification. A weaker wish does not replace a stronger one.
     pub(crate) fn request_notify(&mut self, arm: Arm) {
         self.arm = self.arm.max(arm);
+    }
+
+    /// Takes out the completions of a queue pair.
+    pub(crate) fn discard(&mut self, qpn: Qpn) {
+        self.entries.retain(|wc| wc.qpn != qpn.value());
     }
 
     /// Changes the capacity; false when what is queued would not fit.

@@ -257,6 +257,16 @@ impl<T: TraceSink> Device<T> {
         Ok(())
     }
 
+    /// Takes a queue pair's completions that nobody has polled out of its completion queues. Drivers of hardware do
+    /// so when it is reset or destroyed; without this call they stay.
+    pub fn discard_completions(&mut self, qpn: Qpn) -> Result<(), VerbsError> {
+        let QpInit { send_cq, recv_cq, .. } = self.query_qp(qpn)?.init;
+        for cq in [send_cq, recv_cq] {
+            self.cq(cq)?.discard(qpn);
+        }
+        Ok(())
+    }
+
     /// Changes state and attributes of a queue pair (`ibv_modify_qp`): all that is asked for, or nothing.
     pub fn modify_qp(&mut self, now: Time, qpn: Qpn, change: &QpAttr) -> Result<(), VerbsError> {
         let gids = self.core.config.gids.clone();

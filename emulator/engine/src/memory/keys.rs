@@ -71,17 +71,6 @@ impl<T> KeyTable<T> {
         }
     }
 
-    /// Gives what `key` opens a key with other low bits, and returns that.
-    pub(super) fn renew(&mut self, rng: &mut Rng, key: u32) -> u32 {
-        let step = match self.numbering {
-            Numbering::Random => 1 + rng.u32() % 255,
-            Numbering::Sequential => 1,
-        };
-        let renewed = key & !0xff | key.wrapping_add(step) & 0xff;
-        self.change(renewed);
-        renewed
-    }
-
     /// Makes `key` the one that opens the entry with its index.
     pub(super) fn change(&mut self, key: u32) {
         if let Some(entry) = self.entries.get_mut(&(key >> 8)) {
@@ -136,20 +125,6 @@ mod tests {
         assert_eq!(table.remove(key), Some('a'));
         assert_eq!(table.get(key), None);
         assert_eq!(table.remove(key), None);
-    }
-
-    #[test]
-    fn a_renewed_key_always_differs() {
-        for numbering in [Numbering::Random, Numbering::Sequential] {
-            let mut table = KeyTable::new(8, numbering);
-            let mut rng = Rng::new(7.into());
-            let mut key = table.insert(&mut rng, 'a').unwrap();
-            for _ in 0..600 {
-                let renewed = table.renew(&mut rng, key);
-                assert_eq!((renewed >> 8, table.get(key), table.get(renewed)), (key >> 8, None, Some(&'a')));
-                key = renewed;
-            }
-        }
     }
 
     #[test]

@@ -104,14 +104,8 @@ impl Memory {
         Ok(Mr { lkey: key, rkey: key })
     }
 
-    /// Changes a registration, all or nothing, and tells the domains it was in and is in. The key changes with
-    /// it, so that nobody uses the new memory who was given the old.
-    pub(crate) fn reregister(
-        &mut self,
-        rng: &mut Rng,
-        lkey: u32,
-        change: MrChange,
-    ) -> Result<(Mr, Pd, Pd), VerbsError> {
+    /// Changes a registration, all or nothing, and tells the domains it was in and is in.
+    pub(crate) fn reregister(&mut self, lkey: u32, change: MrChange) -> Result<(Pd, Pd), VerbsError> {
         let Some(Entry::Region(region)) = self.keys.get_mut(lkey) else {
             return Err(VerbsError::Stale("memory region"));
         };
@@ -134,8 +128,7 @@ impl Memory {
         check(access, &memory, iova)?;
         let (old, new) = (region.pd, pd.unwrap_or(region.pd));
         (region.region, region.iova, region.access, region.pd) = (memory, iova, access, new);
-        let key = self.keys.renew(rng, lkey);
-        Ok((Mr { lkey: key, rkey: key }, old, new))
+        Ok((old, new))
     }
 
     /// Ends a registration, or gives up a key, and tells the domain it was in.

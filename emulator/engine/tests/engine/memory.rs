@@ -181,16 +181,16 @@ fn peers_cannot_reach_a_null_region() {
 }
 
 #[test]
-fn a_region_registered_anew_has_other_memory_under_another_key() {
+fn a_region_registered_anew_has_other_memory_under_the_same_key() {
     let (mut pair, _) = pair();
-    let (old, other) = (pair.ends[1].mr, Buffer::new(64));
+    let (mr, other) = (pair.ends[1].mr, Buffer::new(64));
     let change = MrChange { memory: Some((Region::from(&other), 0x5000)), ..MrChange::default() };
-    let new = pair.ends[1].device.rereg_mr(old.lkey, change).unwrap();
+    pair.ends[1].device.rereg_mr(mr.lkey, change).unwrap();
     pair.ends[0].buffer.write(0, b"anewanew");
-    assert_eq!(write(&mut pair, Remote { addr: 0x5000, rkey: new.rkey }), WcStatus::Success);
+    assert_eq!(write(&mut pair, Remote { addr: 0x5000, rkey: mr.rkey }), WcStatus::Success);
     assert_eq!(other.to_vec(0, 8), b"anewanew");
-    let stale = Remote { addr: 0x5000, rkey: old.rkey };
-    assert_eq!(write(&mut pair, stale), WcStatus::RemAccessErr, "the old key opens nothing");
+    let before = pair.ends[1].remote(0);
+    assert_eq!(write(&mut pair, before), WcStatus::RemAccessErr, "the old addresses lead nowhere");
 }
 
 #[test]
@@ -200,12 +200,12 @@ fn registering_anew_changes_rights_and_domain() {
     let other = device.alloc_pd().unwrap();
     let mr = pair.ends[1].mr;
     let moved = MrChange { pd: Some(other), ..MrChange::default() };
-    let moved = device.rereg_mr(mr.lkey, moved).unwrap();
+    device.rereg_mr(mr.lkey, moved).unwrap();
     assert!(matches!(device.dealloc_pd(other), Err(VerbsError::Busy(_))), "the region is in it now");
     let read_only = MrChange { pd: Some(pds[1]), access: Some(Access::REMOTE_READ), ..MrChange::default() };
-    let mr = device.rereg_mr(moved.lkey, read_only).unwrap();
+    device.rereg_mr(mr.lkey, read_only).unwrap();
     device.dealloc_pd(other).unwrap();
-    let remote = Remote { rkey: mr.rkey, ..pair.ends[1].remote(0) };
+    let remote = pair.ends[1].remote(0);
     let into = pair.ends[0].sge(0, 8);
     pair.send(0, 1, SendOp::Read(remote), &[into]);
     pair.settle();

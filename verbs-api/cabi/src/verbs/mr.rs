@@ -2,7 +2,6 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use ferroce_engine::{Access, Advice, MrChange, MrInit, Region, Sge};
 use ferroce_net::ThisProcess;
@@ -16,17 +15,10 @@ use crate::process::Engine;
 /// Our part of a memory region.
 pub(crate) struct Mr {
     pub(crate) engine: Arc<Engine>,
-    /// Changes when it is registered anew.
-    lkey: AtomicU32,
+    pub(crate) lkey: u32,
     imported: bool,
 }
 pooled!(Mr, abi::Mr);
-
-impl Mr {
-    pub(crate) fn lkey(&self) -> u32 {
-        self.lkey.load(Ordering::Acquire)
-    }
-}
 
 /// What a region is made of.
 struct Wish {
@@ -83,7 +75,7 @@ pub(crate) unsafe fn hand_out(
         lkey: made.lkey,
         rkey: made.rkey,
     };
-    make(c, Mr { engine: Arc::clone(engine), lkey: AtomicU32::new(made.lkey), imported: false })
+    make(c, Mr { engine: Arc::clone(engine), lkey: made.lkey, imported: false })
 }
 
 /// `ibv_alloc_null_mr`.
@@ -157,15 +149,9 @@ unsafe fn reregister(
         pd: if to_pd { Some(pd(of).map_err(input)?.pd) } else { None },
         access,
     };
-    let old = body.lkey();
-    let changed = body.engine.nic.with(|device, _| device.rereg_mr(old, change));
+    let changed = body.engine.nic.with(|device, _| device.rereg_mr(body.lkey, change));
     // The region is as it was.
-    let made = changed.map_err(|error| (error.into(), REREG_ERR_CMD))?;
-    body.lkey.store(made.lkey, Ordering::Release);
-    let mut exported = body.engine.exported.mrs.lock();
-    exported.remove(&old);
-    exported.insert(made.lkey, made);
-    ((*mr).handle, (*mr).lkey, (*mr).rkey) = (made.lkey, made.lkey, made.rkey);
+    changed.map_err(|error| (error.into(), REREG_ERR_CMD))?;
     if to_memory {
         ((*mr).addr, (*mr).length) = (wish.addr, wish.length);
     }
@@ -180,7 +166,7 @@ unsafe fn deregister(mr: *mut abi::Mr) -> Result<(), Errno> {
     if body.imported {
         return Err(INVALID);
     }
-    let lkey = body.lkey();
+    let lkey = body.lkey;
     body.engine.nic.with(|device, _| device.dereg_mr(lkey))?;
     body.engine.exported.mrs.lock().remove(&lkey);
     handle::take::<Mr>(mr).map(drop)
@@ -198,7 +184,7 @@ unsafe fn import(of: *mut abi::Pd, mr_handle: u32) -> Result<*mut abi::Mr, Errno
         lkey: known.lkey,
         rkey: known.rkey,
     };
-    Ok(make(c, Mr { engine: Arc::clone(engine), lkey: AtomicU32::new(known.lkey), imported: true }))
+    Ok(make(c, Mr { engine: Arc::clone(engine), lkey: known.lkey, imported: true }))
 }
 
 unsafe fn unimport(mr: *mut abi::Mr) -> Result<(), Errno> {

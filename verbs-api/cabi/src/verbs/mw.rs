@@ -56,15 +56,18 @@ pub(crate) unsafe extern "C" fn dealloc_mw(mw: *mut abi::Mw) -> c_int {
 ///
 /// The pointers are NULL or objects.
 pub(crate) unsafe fn bind(mw: *mut abi::Mw, rkey: u32, info: &abi::MwBindInfo) -> Result<Bind, Errno> {
-    handle::object::<Mw>(mw)?;
+    let body = handle::object::<Mw>(mw)?;
     // Without a region, or with no bytes of it, the window is closed.
-    let region = if info.mr.is_null() { 0 } else { handle::object::<Mr>(info.mr)?.lkey() };
+    let region = if info.mr.is_null() { 0 } else { handle::object::<Mr>(info.mr)?.lkey };
+    // Rights of the program itself are the region's, whatever the window says.
+    let access = Access::from_verbs(info.mw_access_flags).ok_or(INVALID)? - Access::LOCAL_WRITE;
     Ok(Bind {
-        rkey,
+        // The program chooses the low eight bits; the others are the window's name.
+        rkey: body.rkey & !0xff | rkey & 0xff,
         region,
         addr: info.addr,
         len: if info.mr.is_null() { 0 } else { info.length },
-        access: Access::from_verbs(info.mw_access_flags).ok_or(INVALID)?,
+        access,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_uint};
 use std::sync::Arc;
 
-use ferroce_engine::{QpCap, QpInit, QpType, Qpn};
+use ferroce_engine::{QpCap, QpInit, QpState, QpType, Qpn};
 
 use super::context::context;
 use super::cq::cq;
@@ -140,7 +140,10 @@ unsafe fn create_plain(of: *mut abi::Pd, attr: *mut abi::QpInitAttr) -> Result<*
 
 unsafe fn destroy(pointer: *mut abi::Qp) -> Result<(), Errno> {
     let body = qp(pointer)?;
-    body.engine.nic.with(|device, _| device.destroy_qp(body.qpn))?;
+    body.engine.nic.with(|device, _| {
+        device.discard_completions(body.qpn)?;
+        device.destroy_qp(body.qpn)
+    })?;
     body.engine.unregister(Id::Qp(body.qpn));
     handle::take::<Qp>(pointer.cast()).map(drop)
 }
@@ -148,7 +151,13 @@ unsafe fn destroy(pointer: *mut abi::Qp) -> Result<(), Errno> {
 unsafe fn modify(pointer: *mut abi::Qp, attr: *mut abi::QpAttr, mask: c_uint) -> Result<(), Errno> {
     let body = qp(pointer)?;
     let change = from_c::change(attr.as_ref().ok_or(INVALID)?, mask)?;
-    body.engine.nic.with(|device, now| device.modify_qp(now, body.qpn, &change))?;
+    body.engine.nic.with(|device, now| {
+        device.modify_qp(now, body.qpn, &change)?;
+        match change.state {
+            Some(QpState::Reset) => device.discard_completions(body.qpn),
+            _ => Ok(()),
+        }
+    })?;
     if let Some(state) = change.state {
         (*pointer).state = state as c_uint;
     }
