@@ -74,6 +74,6 @@ pub use ferroce_engine::{
     SendWr, Sge, Snapshot, VerbsError, Wc, WcOpcode, WcStatus,
 };
 pub use ferroce_net::{
-    FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo, NetError, Nic,
-    NicBuilder, PortInfo,
+    Attachment, Ethernet, FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo,
+    MacAddr, NetError, Nic, NicBuilder, PortInfo, Subnet,
 };

@@ -72,6 +72,56 @@ pub enum NetError {
          root or with CAP_NET_RAW (`setcap cap_net_raw+ep PROGRAM`), use IPv6, or accept the partial check"
     )]
     NoPermission(#[source] io::Error),
+    /// A description of a station on an Ethernet contradicts itself.
+    #[error("{why}")]
+    Ethernet {
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
+    /// The NIC is to be a station of its own, with an address that the kernel answers for.
+    #[error(
+        "{addr} is an address of this machine ({interface}), and the kernel would answer for it: give the NIC another \
+         of the same network, or run it on the kernel's UDP sockets, which share the address"
+    )]
+    OfThisMachine {
+        /// The address.
+        addr: IpAddr,
+        /// The interface that has it.
+        interface: String,
+    },
+    /// A TAP interface could not be opened.
+    #[error("cannot open the TAP interface {name}: {}", tap_advice(.name, .source))]
+    Tap {
+        /// Name of the interface.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A packet socket could not be opened.
+    #[error("cannot open a packet socket at {name}: {}", packet_advice(.source))]
+    Packet {
+        /// Name of the interface.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The interface is down.
+    #[error(
+        "network interface {name} is down: `ip link set {name} up` puts it up, which needs CAP_NET_ADMIN"
+    )]
+    Down {
+        /// Name of the interface.
+        name: String,
+    },
+    /// The interface carries no Ethernet frames.
+    #[error(
+        "network interface {name} is no Ethernet: attach the NIC to one that is (`ip link` calls them link/ether), \
+         or run it on UDP sockets"
+    )]
+    NotEthernet {
+        /// Name of the interface.
+        name: String,
+    },
     /// The system refused something that should work.
     #[error("cannot {doing}: {source}")]
     System {
@@ -104,6 +154,35 @@ fn in_use_advice(addr: IpAddr, rxe: bool) -> String {
             .to_owned()
     } else {
         format!("another Ferroce device has this address; stop it, or use another address{other}")
+    }
+}
+
+fn tap_advice(name: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => format!(
+            "{error}; run it with CAP_NET_ADMIN (as root, or `setcap cap_net_admin+ep PROGRAM`), or have root make \
+             the interface for you once: `ip tuntap add dev {name} mode tap user $USER && ip link set {name} up`"
+        ),
+        Some(libc::EBUSY) => "another program has its other end; stop it, or use another name".to_owned(),
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => format!(
+            "/dev/net/tun is not there ({error}); `modprobe tun`, or give the container the device \
+             (`--device /dev/net/tun`)"
+        ),
+        Some(libc::EINVAL) => {
+            format!("{error}; is there an interface {name} that is no TAP interface? `ip link` lists them")
+        }
+        _ if error.kind() == io::ErrorKind::InvalidInput => "a name has 1 to 15 bytes".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn packet_advice(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => format!(
+            "{error}; run it with CAP_NET_RAW (as root, or `setcap cap_net_raw+ep PROGRAM`), or use UDP sockets, \
+             which need no privilege"
+        ),
+        _ => error.to_string(),
     }
 }
 

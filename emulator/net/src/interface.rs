@@ -65,13 +65,7 @@ impl Interface {
     /// # Errors
     /// When there is no such interface, or it has no address.
     pub fn addresses(name: &str) -> Result<Vec<IpAddr>, NetError> {
-        let all = list()?;
-        if !all.iter().any(|entry| entry.interface_name == name) {
-            let mut known: Vec<String> = all.into_iter().map(|entry| entry.interface_name).collect();
-            known.sort();
-            known.dedup();
-            return Err(NetError::NoInterface { name: name.to_owned(), known });
-        }
+        let all = list_with(name)?;
         let of_it = all.iter().filter(|entry| entry.interface_name == name);
         let mut addresses: Vec<IpAddr> =
             of_it.filter_map(|entry| entry.address.as_ref().and_then(ip)).collect();
@@ -83,6 +77,22 @@ impl Interface {
             return Err(NetError::Unaddressed { name: name.to_owned() });
         }
         Ok(addresses)
+    }
+
+    /// The kernel's number for an interface.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub(crate) fn index_of(name: &str) -> Result<u32, NetError> {
+        list_with(name)?;
+        nix::net::if_::if_nametoindex(name)
+            .map_err(|errno| NetError::system("find the network interface's number")(errno.into()))
+    }
+
+    /// The name of the interface that has `addr`, if this machine has that address.
+    pub(crate) fn having(addr: IpAddr) -> Result<Option<String>, NetError> {
+        let owner = list()?.into_iter().find(|entry| entry.address.as_ref().and_then(ip) == Some(addr));
+        Ok(owner.map(|entry| entry.interface_name))
     }
 
     /// The largest path MTU whose packets fit through an interface with this MTU, whatever their headers.
@@ -101,6 +111,18 @@ fn list() -> Result<Vec<InterfaceAddress>, NetError> {
     let entries = getifaddrs()
         .map_err(|errno| NetError::System { doing: "list the network interfaces", source: errno.into() })?;
     Ok(entries.collect())
+}
+
+/// All entries, if the interface `name` is among them.
+fn list_with(name: &str) -> Result<Vec<InterfaceAddress>, NetError> {
+    let all = list()?;
+    if all.iter().any(|entry| entry.interface_name == name) {
+        return Ok(all);
+    }
+    let mut known: Vec<String> = all.into_iter().map(|entry| entry.interface_name).collect();
+    known.sort();
+    known.dedup();
+    Err(NetError::NoInterface { name: name.to_owned(), known })
 }
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {

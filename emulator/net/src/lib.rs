@@ -17,8 +17,9 @@
 //!
 //! * [`Nic`] drives a device: any thread may call it, threads that poll do the network's work themselves, and a
 //!   thread of its own serves peers when nobody polls.
-//! * [`Link`] is what a device is connected to. [`UdpLink`] needs no privileges; [`Hub`] joins devices inside one
-//!   process. [`FaultyLink`] and [`RecordedLink`] are middleware that fits around any link.
+//! * [`Link`] is what a device is connected to. [`UdpLink`] needs no privileges; an [`EthernetLink`] makes the NIC a
+//!   station of its own beside the kernel; [`Hub`] joins devices inside one process. [`FaultyLink`] and
+//!   [`RecordedLink`] are middleware that fits around any link.
 //! * [`ThisProcess`] is memory in which pages may be missing, for on-demand regions.
 //! * [`NetError`] says why a NIC could not be opened, and what to do about it.
 //!
@@ -28,18 +29,24 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ferroce-net uses sockets as only Linux has them; the crates below it run anywhere");
 
+mod attachment;
 mod error;
+mod ethernet;
 mod faults;
 mod hub;
 mod interface;
 mod link;
 mod nic;
+mod pieces;
 mod record;
 #[expect(unsafe_code, reason = "sending and receiving in batches exist as system calls only")]
 mod sys;
 mod udp;
+mod vnet;
 
+pub use attachment::Attachment;
 pub use error::{HEADROOM, NetError};
+pub use ethernet::{Ethernet, EthernetLink, MacAddr, Subnet};
 pub use faults::{FaultRates, Faults, FaultyLink};
 pub use hub::{Hub, HubLink};
 pub use interface::Interface;

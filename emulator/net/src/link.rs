@@ -186,6 +186,8 @@ counters! {
     tx_pieces,
     /// Packets that the network refused, for instance because there is no route.
     tx_errors,
+    /// Packets lost because no station answers for their destination.
+    tx_unresolved,
     /// Times that the network was full and the sender had to wait.
     tx_full,
     /// Packets delivered to the device.
@@ -196,6 +198,10 @@ counters! {
     rx_pieces,
     /// Failed receives, multicast groups that could not be joined, and packets that make no sense to the link.
     rx_errors,
+    /// Parts of fragmented IP packets, which are ignored: RoCEv2 does not fragment.
+    rx_fragments,
+    /// Packets whose IP, UDP or ICMP checksum is wrong.
+    rx_checksum_errors,
     /// Packets lost because they came faster than they were taken.
     rx_overflows,
     /// Faults injected into sent packets.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ferroce::{IcrcCheck, Personality};
 use ferroce_engine::AckRequests;
-use ferroce_visualizer::machine::{NetworkInterface, Offload, Port, interfaces};
+use ferroce_visualizer::machine::{NetworkInterface, Offload, Port, Stations, interfaces};
 use serde::Serialize;
 
 use super::Outcome;
@@ -35,6 +35,7 @@ pub(crate) struct Args {
 struct Report {
     interfaces: Vec<InterfaceReport>,
     offload: Offload,
+    stations: Stations,
     personalities: Vec<PersonalityReport>,
 }
 
@@ -79,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let report = Report {
         interfaces: found.iter().map(interface).collect(),
         offload: Offload::probe(),
+        stations: Stations::probe(),
         personalities: Personality::all().iter().map(personality).collect(),
     };
     let mut out = anstream::stdout();
@@ -133,6 +135,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         out,
         "\n{STRONG}Kernel{STRONG:#}  cuts trains (UDP_SEGMENT): {cuts}, joins packets (UDP_GRO): {joins}"
     )?;
+    print_stations(out, &report.stations)?;
     writeln!(
         out,
         "\n{STRONG}{:<13} {:<11} {:<8} {:<11} asks for ACKs{STRONG:#}",
@@ -142,6 +145,20 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         writeln!(out, "{name:<13} {numbers:<11} {window:<8} {recovery:<11} {ack_requests}")?;
     }
     Ok(())
+}
+
+/// How a NIC can be a machine of its own.
+fn print_stations(out: &mut impl Write, stations: &Stations) -> io::Result<()> {
+    let tap = match (&stations.tap_problem, stations.makes_taps) {
+        (Some(problem), _) => format!("no: {problem}"),
+        (None, true) => "yes".to_owned(),
+        (None, false) => "at interfaces that root has made for this user (else CAP_NET_ADMIN)".to_owned(),
+    };
+    let raw = match &stations.raw_problem {
+        Some(problem) => format!("no: {problem} (needs CAP_NET_RAW)"),
+        None => "yes".to_owned(),
+    };
+    writeln!(out, "{STRONG}Machines of their own{STRONG:#}  --link tap: {tap}; --link raw: {raw}")
 }
 
 fn print_interface(out: &mut impl Write, interface: &InterfaceReport) -> io::Result<()> {

@@ -6,6 +6,7 @@ mod devices;
 mod doctor;
 mod explain;
 mod lab;
+mod link;
 mod pingpong;
 
 use crate::failure::Failure;

@@ -19,6 +19,7 @@ use self::address::{Equipment, Wish, failure};
 use self::game::{Game, Rules, Score};
 use self::side_channel::{Destination, Farewell, SideChannel};
 use super::Outcome;
+use super::link::LinkArgs;
 use crate::failure::Failure;
 use crate::text::{BAD, GOOD, WARN, count};
 
@@ -43,6 +44,10 @@ Examples:
   ibv_rc_pingpong -g 1                      # on the other machine, 192.0.2.7
   ferroce pingpong 192.0.2.7
 
+  # As a machine of its own at a TAP interface, for a peer on this machine or behind a bridge
+  ferroce pingpong --link tap:ferroce0,10.0.0.2/24
+  ping 10.0.0.2                             # after 'ip address add 10.0.0.1/24 dev ferroce0'
+
   # Every byte of 64 KiB messages checked while packets get lost
   ferroce pingpong -s 65536 --verify
   ferroce pingpong -s 65536 --verify --drop 5% --seed 7 localhost
@@ -60,7 +65,7 @@ pub(crate) struct Args {
     port: u16,
 
     /// Run on this network interface [default: the one that leads to the peer]
-    #[arg(short = 'd', long, value_name = "INTERFACE")]
+    #[arg(short = 'd', long, value_name = "INTERFACE", conflicts_with = "link")]
     ib_dev: Option<String>,
 
     /// Port of the device; there is only port 1
@@ -68,10 +73,14 @@ pub(crate) struct Args {
     ib_port: u8,
 
     /// Run on this address of this machine
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "link")]
     addr: Option<IpAddr>,
 
-    /// Run on the interface's address with this GID index, as soft-RoCE numbers them; see 'ferroce devices'
+    #[command(flatten)]
+    link: LinkArgs,
+
+    /// Run on the interface's address with this GID index, as soft-RoCE numbers them; see 'ferroce devices'. With
+    /// --link, on that address in the order there, counted from 0
     #[arg(short, long, value_name = "INDEX")]
     gid_idx: Option<usize>,
 
@@ -273,7 +282,12 @@ impl Args {
     }
 
     fn wish(&self) -> Wish {
-        Wish { address: self.addr, interface: self.ib_dev.clone(), gid_index: self.gid_idx }
+        Wish {
+            link: self.link.link.clone(),
+            address: self.addr,
+            interface: self.ib_dev.clone(),
+            gid_index: self.gid_idx,
+        }
     }
 
     fn equipment(&self) -> Equipment {
@@ -303,13 +317,18 @@ struct Side {
 }
 
 impl Side {
-    fn new(args: &Args, context: Context) -> Result<Side, Failure> {
+    fn new(args: &Args, (context, gid_index): (Context, u8)) -> Result<Side, Failure> {
         let make = || {
             let cq = context.completion_queue(args.rx_depth + 1)?;
             let pd = context.protection_domain()?;
             let memory = pd.register(args.size as usize, Access::LOCAL_WRITE)?;
             let qp = match args.qp {
-                Transport::Rc => pd.queue_pair(&cq).max_send_wr(1).max_recv_wr(args.rx_depth).build()?,
+                Transport::Rc => pd
+                    .queue_pair(&cq)
+                    .gid_index(gid_index)
+                    .max_send_wr(1)
+                    .max_recv_wr(args.rx_depth)
+                    .build()?,
             };
             Ok::<_, ferroce::Error>((qp, cq, memory))
         };

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::interface::interfaces;
 use super::offload::Offload;
 use super::port::Port;
+use super::station::Stations;
 
 /// How a feature stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,6 +62,7 @@ pub fn checks() -> Vec<Check> {
     checks.push(offload(Offload::probe()));
     checks.push(ipv6());
     checks.extend(mtus());
+    checks.extend(stations(&Stations::probe()));
     checks.push(namespaces());
     checks
 }
@@ -174,6 +176,35 @@ fn mtus() -> Vec<Check> {
     elsewhere.map(|interface| check((&interface.name, interface.mtu, interface.path_mtu))).collect()
 }
 
+/// NICs that are machines of their own.
+fn stations(found: &Stations) -> [Check; 2] {
+    const TAP: &str = "--link tap:";
+    const RAW: &str = "--link raw:";
+    let tap = match &found.tap_problem {
+        Some(problem) => Check::limited(
+            TAP,
+            format!("no NIC can be attached to a TAP interface: {problem}"),
+            "'sudo modprobe tun'; a container needs '--device /dev/net/tun'",
+        ),
+        None if found.makes_taps => Check::good(TAP, "TAP interfaces may be made"),
+        None => Check::limited(
+            TAP,
+            "TAP interfaces may not be made by this process, only used",
+            "'sudo ip tuntap add dev ferroce0 mode tap user $USER' and 'sudo ip link set ferroce0 up', once; or \
+             'sudo setcap cap_net_admin,cap_net_raw+ep $(command -v ferroce)'",
+        ),
+    };
+    let raw = match &found.raw_problem {
+        None => Check::good(RAW, "packet sockets may be opened at network interfaces"),
+        Some(problem) => Check::limited(
+            RAW,
+            format!("no NIC can be attached to a network interface beside the kernel: {problem}"),
+            "'sudo setcap cap_net_raw+ep $(command -v ferroce)', or run as root; UDP sockets need neither",
+        ),
+    };
+    [tap, raw]
+}
+
 /// Networks of one's own, for tests that need more than loopback.
 fn namespaces() -> Check {
     const FEATURE: &str = "network namespaces";
@@ -215,6 +246,17 @@ mod tests {
         assert!(small.remedy.is_some_and(|remedy| remedy.contains("net.core.rmem_max")));
         let old = offload(Offload { segmentation: true, joining: false });
         assert!(old.standing == Standing::Limited && old.found.contains("UDP_GRO"), "{old:?}");
+    }
+
+    #[test]
+    fn what_stations_lack_is_told_with_the_privilege() {
+        let found =
+            Stations { tap_problem: None, makes_taps: false, raw_problem: Some("not permitted".to_owned()) };
+        let [tap, raw] = stations(&found).map(|check| check.remedy.unwrap());
+        assert!(tap.contains("user $USER") && tap.contains("cap_net_admin"), "{tap}");
+        assert!(raw.contains("cap_net_raw"), "{raw}");
+        let found = Stations { tap_problem: None, makes_taps: true, raw_problem: None };
+        assert!(stations(&found).iter().all(|check| check.standing == Standing::Good));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use super::core::Core;
 use super::progress::{Kicker, Progress};
 use super::{Clock, Nic, Shared};
+use crate::attachment::Attachment;
 use crate::error::{HEADROOM, NetError};
+use crate::ethernet::{Ethernet, EthernetLink};
 use crate::faults::{Faults, FaultyLink};
 use crate::hub::Hub;
 use crate::interface::Interface;
@@ -34,6 +36,7 @@ pub struct NicBuilder<T = NoTrace> {
     addresses: Vec<IpAddr>,
     interface: Option<String>,
     hub: Option<Hub>,
+    ethernet: Option<Ethernet>,
     personality: Personality,
     limits: Limits,
     path_mtu: Option<PathMtu>,
@@ -51,6 +54,7 @@ impl NicBuilder {
             addresses: Vec::new(),
             interface: None,
             hub: None,
+            ethernet: None,
             personality: Personality::default(),
             limits: Limits::default(),
             path_mtu: None,
@@ -78,6 +82,26 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
     /// Adds the addresses of a network interface, as [`Interface::addresses`] lists them.
     pub fn interface(self, name: impl Into<String>) -> Self {
         NicBuilder { interface: Some(name.into()), ..self }
+    }
+
+    /// Makes the NIC a station of its own on an Ethernet, with the addresses that are named there.
+    ///
+    /// ```no_run
+    /// use ferroce_net::Nic;
+    ///
+    /// let nic = Nic::builder().ethernet("tap:ferroce0,10.0.0.2/24".parse()?).open()?;
+    /// # Ok::<_, ferroce_net::NetError>(())
+    /// ```
+    pub fn ethernet(self, ethernet: Ethernet) -> Self {
+        NicBuilder { ethernet: Some(ethernet), ..self }
+    }
+
+    /// Attaches the NIC to a network as a text of a user's says, which names its addresses too.
+    pub fn attach(self, attachment: Attachment) -> Self {
+        match attachment {
+            Attachment::Udp(addresses) => addresses.into_iter().fold(self, NicBuilder::address),
+            Attachment::Ethernet(ethernet) => self.ethernet(ethernet),
+        }
     }
 
     /// Connects the NIC to others in this process instead of a network.
@@ -139,6 +163,7 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             addresses: self.addresses,
             interface: self.interface,
             hub: self.hub,
+            ethernet: self.ethernet,
             personality: self.personality,
             limits: self.limits,
             path_mtu: self.path_mtu,
@@ -157,9 +182,13 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         if let Some(name) = &self.interface {
             self.addresses.extend(Interface::addresses(name)?);
         }
-        let link: Box<dyn Link> = match &self.hub {
-            Some(hub) => Box::new(hub.link(&self.addresses)?),
-            None => Box::new(UdpLink::open(&self.addresses, self.icrc)?),
+        let link: Box<dyn Link> = match (&self.hub, &self.ethernet) {
+            (Some(hub), _) => Box::new(hub.link(&self.addresses)?),
+            (None, Some(ethernet)) => {
+                self.addresses = ethernet.addresses().collect();
+                Box::new(EthernetLink::open(ethernet)?)
+            }
+            (None, None) => Box::new(UdpLink::open(&self.addresses, self.icrc)?),
         };
         let ports = link.info().ports;
         let mtu = path_mtu(&ports, self.path_mtu)?;

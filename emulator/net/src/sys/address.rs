@@ -14,6 +14,9 @@ impl SockAddr {
     /// Bytes of the longest of them, rounded up.
     pub(super) const ROOM: usize = 32;
 
+    /// No address, for a socket that knows where its packets go.
+    pub(crate) const NONE: SockAddr = SockAddr::EMPTY;
+
     /// Nothing; room for an address that the kernel will write.
     pub(super) const EMPTY: SockAddr = SockAddr { bytes: [0; SockAddr::ROOM], len: 0 };
 

@@ -19,6 +19,7 @@ const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const JUMP_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const JUMP_SET: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 impl Filter {
@@ -49,6 +50,32 @@ impl Filter {
         }
         program.push(op(RETURN, u32::MAX, 0, 0));
         program.push(op(RETURN, 0, 0, 0));
+        Filter(program)
+    }
+}
+
+impl Filter {
+    /// Takes ARP, IPv4 and IPv6 frames that another station has sent to `mac` or to a group.
+    pub(crate) fn station(mac: [u8; 6]) -> Filter {
+        let [a, b, c, d, e, f] = mac.map(u32::from);
+        let types = [libc::ETH_P_ARP, libc::ETH_P_IP, libc::ETH_P_IPV6, libc::ETH_P_8021Q];
+        let mut program = vec![
+            op(LOAD_WORD, PACKET_TYPE, 0, 0),
+            // What this machine sends is shown to packet sockets too.
+            op(JUMP_EQUAL, u32::from(libc::PACKET_OUTGOING), 11, 0),
+            op(LOAD_BYTE, 0, 0, 0),
+            op(JUMP_SET, 1, 4, 0),
+            op(LOAD_WORD, 0, 0, 0),
+            op(JUMP_EQUAL, a << 24 | b << 16 | c << 8 | d, 0, 7),
+            op(LOAD_HALF, 4, 0, 0),
+            op(JUMP_EQUAL, e << 8 | f, 0, 5),
+            op(LOAD_HALF, 12, 0, 0),
+        ];
+        for (index, ethertype) in types.into_iter().enumerate() {
+            program.push(op(JUMP_EQUAL, ethertype as u32, (types.len() - index) as u8, 0));
+        }
+        program.push(op(RETURN, 0, 0, 0));
+        program.push(op(RETURN, u32::MAX, 0, 0));
         Filter(program)
     }
 }

@@ -1,11 +1,13 @@
 //! The system calls of the data path, wrapped so that the rest of the crate is safe code.
 //!
 //! Only what `std` and `nix` do not offer is here: batched sends and receives with control messages, socket
-//! options by number, packet sockets, memory that may be missing. Every `unsafe` block of the crate is in this module.
+//! options by number, packet sockets, settings of interfaces, memory that may be missing. Every `unsafe` block of the
+//! crate is in this module.
 
 mod address;
 mod batch;
 mod control;
+mod device;
 mod filter;
 mod memory;
 
@@ -16,6 +18,10 @@ use std::time::Duration;
 pub(crate) use address::SockAddr;
 pub(crate) use batch::{BATCH, Inbox, Incoming, Outgoing, send};
 pub(crate) use control::Control;
+pub(crate) use device::{
+    interface_hardware, interface_is_up, interface_mtu, interface_queue, open_tap, receive_also,
+    receive_no_more, set_interface_mtu, set_interface_up,
+};
 pub(crate) use filter::{Filter, attach_filter, detach_filter};
 pub use memory::ThisProcess;
 
@@ -73,23 +79,6 @@ fn options(fd: BorrowedFd<'_>, level: i32, name: i32, values: &mut [u32]) -> io:
     // SAFETY: pointer and length describe `values`; the kernel writes at most `len` bytes, and any bytes are
     // valid `u32`s.
     check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, values.as_mut_ptr().cast(), &raw mut len) })
-}
-
-/// MTU of a network interface in bytes: the longest IP packet it takes.
-pub(crate) fn interface_mtu(name: &str) -> io::Result<usize> {
-    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
-    // SAFETY: all zeros are a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if name.len() >= request.ifr_name.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: SIOCGIFMTU reads the name, which ends in a zero byte, and writes the `ifru_mtu` member.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) })?;
-    // SAFETY: the call succeeded, so this is the member that is set.
-    Ok(unsafe { request.ifr_ifru.ifru_mtu }.max(0) as usize)
 }
 
 /// A descriptor to wait for: until it is readable, or until it is writable too.

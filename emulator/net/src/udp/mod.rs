@@ -245,7 +245,7 @@ fn configure(socket: &OwnedFd, addr: IpAddr) -> io::Result<()> {
 }
 
 /// Asks for large buffers, beyond the system's limits where privileged.
-fn enlarge_buffers(socket: &OwnedFd) -> io::Result<()> {
+pub(crate) fn enlarge_buffers(socket: &OwnedFd) -> io::Result<()> {
     let set = |name| sys::set_option(socket.as_fd(), libc::SOL_SOCKET, name, SOCKET_BUFFER);
     set(libc::SO_RCVBUFFORCE).or_else(|_| set(libc::SO_RCVBUF))?;
     set(libc::SO_SNDBUFFORCE).or_else(|_| set(libc::SO_SNDBUF))

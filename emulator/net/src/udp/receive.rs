@@ -7,6 +7,7 @@ use ferroce_engine::{Ident, RxMeta};
 
 use super::{UdpLink, tap};
 use crate::link::Failure;
+use crate::pieces::Pieces;
 use crate::sys::{Control, Incoming};
 
 /// Over IPv6 the ICRC covers nothing that a socket does not show.
@@ -56,28 +57,6 @@ impl UdpLink {
             // machine sends.
             self.ports[port].give_up_tap("this kernel cannot show trains to packet sockets (6.2 can)");
         }
-    }
-}
-
-/// One datagram, or several that the kernel joined: all of `segment` bytes but the last.
-pub(super) struct Pieces<'a> {
-    pub(super) meta: RxMeta,
-    pub(super) bytes: &'a [u8],
-    pub(super) segment: usize,
-}
-
-impl Pieces<'_> {
-    fn deliver(&self, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
-        let packets = self.bytes.chunks(self.segment.max(1));
-        let count = packets.len();
-        let mut meta = self.meta;
-        for packet in packets {
-            deliver(&meta, packet);
-            if let Ident::Known { ident, .. } = &mut meta.ident {
-                *ident = ident.wrapping_add(1);
-            }
-        }
-        count
     }
 }
 

@@ -13,17 +13,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use ferroce_engine::{Ident, RxMeta};
 use ferroce_wire::ip::{Datagram, IpHeader};
 
-use super::receive::Pieces;
 use super::{Port, enlarge_buffers};
 use crate::interface::Interface;
+use crate::pieces::Pieces;
 use crate::sys::{self, Filter, Incoming, SockAddr};
+use crate::vnet::VnetHeader;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
-
-/// Bytes of `struct virtio_net_hdr`, which comes before each frame.
-const VNET_HEADER: usize = 10;
-/// Its code for UDP trains (`VIRTIO_NET_HDR_GSO_UDP_L4`).
-const VNET_UDP_TRAIN: u8 = 5;
 
 const ETHERNET_HEADER: usize = 14;
 
@@ -50,11 +46,10 @@ pub(super) fn parse<'a>(message: &Incoming<'a>) -> Option<Pieces<'a>> {
         libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => ETHERNET_HEADER,
         _ => 0,
     };
-    let (vnet, frame) = message.bytes.split_first_chunk::<VNET_HEADER>()?;
+    let (vnet, frame) = VnetHeader::split(message.bytes)?;
     let (datagram, _) = Datagram::parse(frame.get(link_header..)?).ok()?;
     let IpHeader::V4(ip) = datagram.ip else { return None };
-    let train = vnet[1] & 0x7f == VNET_UDP_TRAIN;
-    let segment = if train { u16::from_ne_bytes([vnet[4], vnet[5]]).into() } else { datagram.payload.len() };
+    let segment = vnet.segment.unwrap_or(datagram.payload.len());
     let meta = RxMeta {
         src: ip.src.into(),
         dst: ip.dst.into(),

@@ -1,5 +1,7 @@
 //! Two NICs, connected.
 
+pub(crate) mod network;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

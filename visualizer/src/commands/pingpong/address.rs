@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ferroce::{Context, Faults, Interface, NetError, Nic, PathMtu};
+use ferroce::{Attachment, Context, Faults, Interface, NetError, Nic, PathMtu};
 use ferroce_visualizer::machine::{NetworkInterface, interfaces, source_towards};
 
 use crate::failure::Failure;
@@ -10,6 +10,7 @@ use crate::failure::Failure;
 /// What the user said about the address.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
+    pub link: Option<Attachment>,
     pub address: Option<IpAddr>,
     pub interface: Option<String>,
     pub gid_index: Option<usize>,
@@ -28,17 +29,24 @@ const LOOPBACK_ADDRESSES: u8 = 32;
 impl Wish {
     /// True when the address depends on the peer.
     pub(super) fn is_open(&self) -> bool {
-        self.address.is_none() && !(self.interface.is_some() && self.gid_index.is_some())
+        self.link.is_none()
+            && self.address.is_none()
+            && !(self.interface.is_some() && self.gid_index.is_some())
     }
 
-    /// Opens a NIC that can reach `peer`.
-    pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<Context, Failure> {
+    /// Opens a NIC that can reach `peer`, and says which of its addresses does.
+    pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<(Context, u8), Failure> {
+        let builder = || Nic::builder().path_mtu(with.path_mtu).faults(with.faults);
+        if let Some(link) = &self.link {
+            let gid_index = gid_of(&link.addresses(), self.gid_index, peer)?;
+            let nic = builder().attach(link.clone()).open().map_err(|error| failure(&error))?;
+            return Ok((Context::new(nic), gid_index));
+        }
         let mut candidates = self.candidates(peer)?.into_iter().peekable();
         while let Some(address) = candidates.next() {
-            let nic = Nic::builder().address(address).path_mtu(with.path_mtu).faults(with.faults).open();
-            match nic {
+            match builder().address(address).open() {
                 Err(NetError::PortInUse { rxe: false, .. }) if candidates.peek().is_some() => {}
-                Ok(nic) => return Ok(Context::new(nic)),
+                Ok(nic) => return Ok((Context::new(nic), 0)),
                 Err(error) => return Err(failure(&error)),
             }
         }
@@ -99,6 +107,19 @@ impl Wish {
             _ => Ok(()),
         }
     }
+}
+
+/// The place of the address that was asked for, or of the first of the peer's kind.
+fn gid_of(addresses: &[IpAddr], gid_index: Option<usize>, peer: Option<SocketAddr>) -> Result<u8, Failure> {
+    let suits = |address: &IpAddr| peer.is_none_or(|peer| peer.is_ipv4() == address.is_ipv4());
+    let index = gid_index.or_else(|| addresses.iter().position(suits)).unwrap_or(0);
+    let found = u8::try_from(index).ok().filter(|_| index < addresses.len());
+    found.ok_or_else(|| {
+        Failure::new(
+            format_args!("the link has no address {index}"),
+            format_args!("give another with -g: it has {}, counted from 0", addresses.len()),
+        )
+    })
 }
 
 /// Addresses for talking from `near` to `peer`. On one machine both programs need one, and 127.0.0.0/8 has
@@ -211,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn a_link_gives_the_first_address_of_the_peers_kind() {
+        let addresses = [ip("10.0.0.2"), ip("fd00::2")];
+        let towards = |peer: &str| gid_of(&addresses, None, Some(SocketAddr::new(ip(peer), 1))).unwrap();
+        assert_eq!((towards("10.0.0.9"), towards("fd00::9")), (0, 1));
+        assert_eq!(gid_of(&addresses, Some(1), None).unwrap(), 1);
+        assert!(gid_of(&addresses, Some(2), None).unwrap_err().to_string().contains("no address 2"));
+    }
+
+    #[test]
     fn two_programs_on_one_machine_find_two_addresses() {
         assert_eq!(beside(ip("10.0.0.1"), ip("10.0.0.2")), [ip("10.0.0.1")]);
         assert_eq!(beside(ip("10.0.0.1"), ip("10.0.0.1"))[..2], [ip("10.0.0.1"), ip("127.0.0.1")]);
@@ -221,12 +251,14 @@ mod tests {
 
     #[test]
     fn wishes_that_contradict_each_other_are_refused() {
-        let wish = |gid_index| Wish { address: Some(ip("127.0.0.1")), interface: None, gid_index };
+        let wish =
+            |gid_index| Wish { link: None, address: Some(ip("127.0.0.1")), interface: None, gid_index };
         assert!(wish(None).candidates(None).is_ok());
         assert!(wish(Some(1)).candidates(None).is_ok());
         let error = wish(Some(2)).candidates(None).unwrap_err().to_string();
         assert!(error.contains("GID 1 of lo"), "{error}");
-        let unknown = Wish { address: None, interface: Some("nonesuch".to_owned()), gid_index: None };
+        let unknown =
+            Wish { link: None, address: None, interface: Some("nonesuch".to_owned()), gid_index: None };
         assert!(unknown.candidates(None).unwrap_err().to_string().contains("lo"));
     }
 }
