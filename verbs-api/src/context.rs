@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ferroce_engine::{Counters, Limits, PathMtu, Snapshot};
 use ferroce_net::{LinkCounters, LinkInfo, Nic};
 
+use crate::cm::Dispatcher;
 use crate::completion::CompletionQueue;
 use crate::error::Error;
 use crate::events::AsyncEvents;
@@ -31,12 +32,22 @@ pub struct Context {
     shared: Arc<Shared>,
 }
 
+/// A handle that does not keep the NIC open.
+pub(crate) struct WeakContext(Weak<Shared>);
+
+impl WeakContext {
+    pub(crate) fn upgrade(&self) -> Option<Context> {
+        self.0.upgrade().map(|shared| Context { shared })
+    }
+}
+
 struct Shared {
     nic: Nic,
     addresses: Vec<IpAddr>,
     mtu: PathMtu,
     limits: Limits,
     events: Arc<Bell>,
+    cm: Arc<Dispatcher>,
 }
 
 impl Context {
@@ -61,7 +72,12 @@ impl Context {
         });
         let events = Arc::new(Bell::default());
         nic.set_async_waker(Some(&Arc::clone(&events).into()));
-        Context { shared: Arc::new(Shared { nic, addresses, mtu, limits, events }) }
+        let shared = Arc::new_cyclic(|shared| {
+            let cm = Dispatcher::new(WeakContext(Weak::clone(shared)));
+            Shared { nic, addresses, mtu, limits, events, cm }
+        });
+        shared.nic.set_cm_waker(Some(&Arc::clone(&shared.cm).into()));
+        Context { shared }
     }
 
     /// Makes a protection domain (`ibv_alloc_pd`).
@@ -119,6 +135,15 @@ impl Context {
     /// All of the NIC that can be seen, as it is now.
     pub fn snapshot(&self) -> Snapshot {
         self.nic().with(|device, _| device.snapshot())
+    }
+
+    /// Whether both are the same NIC.
+    pub fn is_same(&self, other: &Context) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    pub(crate) fn cm(&self) -> &Dispatcher {
+        &self.shared.cm
     }
 
     /// The NIC itself.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ferroce_engine::{PostError, QpState, Qpn, VerbsError, Wc, WcStatus};
 use ferroce_net::NetError;
 
+use crate::cm::CmError;
 use crate::endpoint::ParseError;
 
 /// Why something could not be done. Every message ends with the next step to take where one is known.
@@ -48,6 +49,9 @@ pub enum Error {
     /// A work request failed.
     #[error(transparent)]
     Completion(#[from] CompletionError),
+    /// A connection could not be made, or has ended.
+    #[error(transparent)]
+    Connection(#[from] CmError),
     /// A peer's line makes no sense.
     #[error(transparent)]
     Parse(#[from] ParseError),

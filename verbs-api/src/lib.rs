@@ -32,6 +32,7 @@
 //! | [`CompletionQueue`] | `ibv_cq`, `ibv_comp_channel` | where work requests come back; polled, waited for or awaited |
 //! | [`QueuePair`] | `ibv_qp` | one end of a connection |
 //! | [`Endpoint`], [`RemoteMemory`] | | what a peer must be told, as text |
+//! | [`cm`] | librdmacm | connections by address and port |
 //!
 //! # Nothing dangles
 //!
@@ -47,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cm;
 mod completion;
 mod context;
 mod endpoint;
@@ -69,9 +71,9 @@ pub use post::SendBatch;
 pub use queue_pair::{ConnectOptions, QueuePair, QueuePairBuilder};
 
 pub use ferroce_engine::{
-    Access, AsyncEvent, Buffer, Counters, ImmDt, Limits, PathMtu, Payload, Personality, PostError, Psn,
-    QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr, Remote, RnrTimer, SendFlags, SendOp,
-    SendWr, Sge, Snapshot, VerbsError, Wc, WcOpcode, WcStatus,
+    Access, AsyncEvent, Buffer, CmConfig, CmCounters, Counters, ImmDt, Limits, PathMtu, Payload, Personality,
+    PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr, Remote, RnrTimer,
+    SendFlags, SendOp, SendWr, Sge, Snapshot, VerbsError, Wc, WcOpcode, WcStatus,
 };
 pub use ferroce_net::{
     Attachment, Ethernet, FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo,

@@ -2,6 +2,7 @@
 
 mod asynchronous;
 mod common;
+mod connect;
 mod drops;
 mod failures;
 mod operations;

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferroce_engine::{Device, DeviceConfig, Limits, NoTrace, PathMtu, Personality, Seed, TraceSink};
+use ferroce_engine::{
+    CmConfig, Device, DeviceConfig, Limits, NoTrace, PathMtu, Personality, Seed, TraceSink,
+};
 use parking_lot::Mutex;
 
 use super::core::Core;
@@ -39,6 +41,8 @@ pub struct NicBuilder<T = NoTrace> {
     ethernet: Option<Ethernet>,
     personality: Personality,
     limits: Limits,
+    cm: CmConfig,
+    lane: u8,
     path_mtu: Option<PathMtu>,
     seed: Option<Seed>,
     icrc: IcrcCheck,
@@ -57,6 +61,8 @@ impl NicBuilder {
             ethernet: None,
             personality: Personality::default(),
             limits: Limits::default(),
+            cm: CmConfig::default(),
+            lane: 0,
             path_mtu: None,
             seed: None,
             icrc: IcrcCheck::default(),
@@ -119,6 +125,16 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         NicBuilder { limits, ..self }
     }
 
+    /// How connections are managed; as Linux does it if nothing is said.
+    pub fn connection_management(self, cm: CmConfig) -> Self {
+        NicBuilder { cm, ..self }
+    }
+
+    /// The upper eight bits of the numbers of its connections, for NICs that share an address; 0 if nothing is said.
+    pub fn lane(self, lane: u8) -> Self {
+        NicBuilder { lane, ..self }
+    }
+
     /// The largest path MTU; if nothing is said, the largest that fits through the interface.
     pub fn path_mtu(self, mtu: PathMtu) -> Self {
         NicBuilder { path_mtu: Some(mtu), ..self }
@@ -166,6 +182,8 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             ethernet: self.ethernet,
             personality: self.personality,
             limits: self.limits,
+            cm: self.cm,
+            lane: self.lane,
             path_mtu: self.path_mtu,
             seed: self.seed,
             icrc: self.icrc,
@@ -204,6 +222,8 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             mtu,
             personality: self.personality,
             limits: self.limits,
+            cm: self.cm,
+            lane: self.lane,
             ..DeviceConfig::new(self.name.clone(), self.addresses)
         };
         let core = Core::new(Device::new(config, seed, self.trace), link);
