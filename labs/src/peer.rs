@@ -41,7 +41,7 @@ impl Peer {
         let mr = device.reg_mr(pd, MrInit::new(&buffer, Access::LOCAL_WRITE)).expect("a new device has room");
         let cq = device.create_cq(2 * DEPTH).expect("a new device has room");
         let cap = QpCap { max_send_wr: DEPTH, max_recv_wr: DEPTH, ..QpCap::default() };
-        let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all: true };
+        let init = QpInit { cap, signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
         let qp = device.create_qp(&init).expect("a new device has room");
         let av = AddressVector::new(0, STUDENT.into());
         let rts = QpAttr { timeout: Some(0), ..QpAttr::rts(sq_psn) };

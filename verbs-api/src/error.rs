@@ -76,6 +76,7 @@ fn advice(cause: &VerbsError) -> &'static str {
         | VerbsError::QueueFull { .. }
         | VerbsError::Busy(_)
         | VerbsError::Fault(_)
+        | VerbsError::NotThere(_)
         | VerbsError::Unsupported(_) => "",
     }
 }

@@ -84,6 +84,12 @@ pub struct Limits {
     pub max_mcast_grp: u32,
     /// Queue pairs attached to one multicast group.
     pub max_mcast_qp_attach: u32,
+    /// Shared receive queues, at most 65,536.
+    pub max_srq: u32,
+    /// Receives of a shared receive queue.
+    pub max_srq_wr: u32,
+    /// Scatter/gather entries of a receive in a shared queue.
+    pub max_srq_sge: u32,
     /// READs and atomics outstanding on a queue pair, in either direction.
     pub max_qp_rd_atom: u8,
 }
@@ -104,6 +110,9 @@ impl Default for Limits {
             max_ah: 1 << 16,
             max_mcast_grp: 1 << 13,
             max_mcast_qp_attach: 1 << 8,
+            max_srq: 1 << 16,
+            max_srq_wr: 1 << 15,
+            max_srq_sge: 32,
             max_qp_rd_atom: 128,
         }
     }

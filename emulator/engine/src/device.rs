@@ -4,7 +4,9 @@ mod datagram;
 mod gsi;
 mod memory;
 mod post;
+mod queue_pair;
 mod receive;
+mod shared;
 
 use std::collections::VecDeque;
 
@@ -18,10 +20,11 @@ use crate::error::VerbsError;
 use crate::event::Event;
 use crate::io::{Flow, Train, TxLimits};
 use crate::memory::{Domain, Memory, Pd};
-use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, QpInit, QpType, Step};
+use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, Step};
 use crate::qps::QpTable;
 use crate::rng::{Rng, Seed};
 use crate::snapshot::{self, Snapshot};
+use crate::srq::{SharedReceiveQueue, XrcDomain};
 use crate::table::Table;
 use crate::time::Time;
 use crate::trace::TraceSink;
@@ -77,6 +80,8 @@ struct Core<T> {
     ahs: Table<AddressHandle>,
     memory: Memory,
     cqs: Table<CompletionQueue>,
+    srqs: Table<SharedReceiveQueue>,
+    xrcds: Table<XrcDomain>,
     events: VecDeque<Event>,
     counters: Counters,
     trace: T,
@@ -91,6 +96,7 @@ impl<T: TraceSink> Core<T> {
             ahs: &self.ahs,
             memory: &mut self.memory,
             cqs: &mut self.cqs,
+            srqs: &mut self.srqs,
             events: &mut self.events,
             counters: &mut self.counters,
             policy: &self.config.personality,
@@ -115,6 +121,8 @@ impl<T: TraceSink> Device<T> {
                 ahs: Table::new(config.limits.max_ah as usize),
                 memory: Memory::new(&config.limits, numbering),
                 cqs: Table::new(config.limits.max_cq as usize),
+                srqs: Table::new((config.limits.max_srq as usize).min(1 << 16)),
+                xrcds: Table::new(config.limits.max_pd as usize),
                 events: VecDeque::new(),
                 counters: Counters::default(),
                 config,
@@ -212,59 +220,6 @@ impl<T: TraceSink> Device<T> {
     /// Moves completions to `out`, as many as there are and fit, and says how many (`ibv_poll_cq`).
     pub fn poll_cq(&mut self, cq: Cq, out: &mut [Wc]) -> Result<usize, VerbsError> {
         Ok(self.cq(cq)?.poll(out))
-    }
-
-    /// Makes a queue pair, in RESET (`ibv_create_qp`).
-    pub fn create_qp(&mut self, init: &QpInit) -> Result<Qpn, VerbsError> {
-        let (cap, limits) = (&init.cap, &self.core.config.limits);
-        let too_much = [
-            (cap.max_send_wr == 0 || cap.max_send_wr > limits.max_qp_wr, "max_send_wr"),
-            (cap.max_recv_wr == 0 || cap.max_recv_wr > limits.max_qp_wr, "max_recv_wr"),
-            (cap.max_send_sge == 0 || cap.max_send_sge > limits.max_sge, "max_send_sge"),
-            (cap.max_recv_sge == 0 || cap.max_recv_sge > limits.max_sge, "max_recv_sge"),
-            (cap.max_inline_data > limits.max_inline_data, "max_inline_data"),
-        ];
-        if let Some((_, name)) = too_much.iter().find(|(is_wrong, _)| *is_wrong) {
-            return Err(VerbsError::Invalid(name));
-        }
-        if matches!(init.qp_type, QpType::XrcInitiator | QpType::XrcTarget) {
-            return Err(VerbsError::Unsupported("XRC queue pairs"));
-        }
-        self.domain(init.pd)?;
-        self.cq(init.send_cq)?;
-        self.cq(init.recv_cq)?;
-        let qpn = self.qps.create(&mut self.rng, *init).ok_or(VerbsError::Exhausted("queue pairs"))?;
-        self.domain(init.pd)?.users += 1;
-        self.cq(init.send_cq)?.users += 1;
-        self.cq(init.recv_cq)?.users += 1;
-        Ok(qpn)
-    }
-
-    /// Removes a queue pair with everything that is posted to it; completions already queued stay
-    /// (`ibv_destroy_qp`).
-    ///
-    /// # Errors
-    /// While it is attached to a multicast group.
-    pub fn destroy_qp(&mut self, qpn: Qpn) -> Result<(), VerbsError> {
-        if self.groups.has(qpn) {
-            return Err(VerbsError::Busy("the queue pair is attached to a multicast group"));
-        }
-        let qp = self.qps.destroy(qpn).ok_or(VerbsError::Stale("queue pair"))?;
-        let init = qp.conn.init;
-        self.domain(init.pd)?.users -= 1;
-        self.cq(init.send_cq)?.users -= 1;
-        self.cq(init.recv_cq)?.users -= 1;
-        Ok(())
-    }
-
-    /// Takes a queue pair's completions that nobody has polled out of its completion queues. Drivers of hardware do
-    /// so when it is reset or destroyed; without this call they stay.
-    pub fn discard_completions(&mut self, qpn: Qpn) -> Result<(), VerbsError> {
-        let QpInit { send_cq, recv_cq, .. } = self.query_qp(qpn)?.init;
-        for cq in [send_cq, recv_cq] {
-            self.cq(cq)?.discard(qpn);
-        }
-        Ok(())
     }
 
     /// Changes state and attributes of a queue pair (`ibv_modify_qp`): all that is asked for, or nothing.

@@ -37,6 +37,9 @@ pub enum VerbsError {
     /// A limit of the device, see [`Limits`](crate::Limits).
     #[error("out of {0}: the device's limit is reached")]
     Exhausted(&'static str),
+    /// What the call names was not made yet.
+    #[error("there is no {0}")]
+    NotThere(&'static str),
     /// The call names memory that is not there, or that it may not use so.
     #[error("bad address: {0}")]
     Fault(&'static str),
@@ -73,6 +76,7 @@ impl VerbsError {
             VerbsError::WrongState(_) | VerbsError::Transition { .. } => 22,
             VerbsError::QueueFull { .. } | VerbsError::Exhausted(_) => 12, // ENOMEM
             VerbsError::Busy(_) => 16,                                     // EBUSY
+            VerbsError::NotThere(_) => 11,                                 // EAGAIN
             VerbsError::Fault(_) => 14,                                    // EFAULT
             VerbsError::Unsupported(_) => 95,                              // EOPNOTSUPP
         }

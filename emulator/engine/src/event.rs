@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ferroce_wire::Qpn;
 
 use crate::cq::Cq;
+use crate::srq::Srq;
 
 /// Something for the owner of a device to act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +28,9 @@ pub enum AsyncEvent {
     Qp(Qpn, QpEvent),
     /// A completion queue overflowed; completions are lost (`IBV_EVENT_CQ_ERR`). Told once until it is polled.
     CqErr(Cq),
+    /// Fewer receives are left in a shared queue than its limit says (`IBV_EVENT_SRQ_LIMIT_REACHED`). The limit is
+    /// off now.
+    SrqLimitReached(Srq),
 }
 
 /// What happened to a queue pair; values of `enum ibv_event_type`.
@@ -43,4 +47,6 @@ pub enum QpEvent {
     CommEst = 4,
     /// The send queue, told to drain, has drained.
     SqDrained = 5,
+    /// In the error state, it will take no more receives from the shared queue that it uses.
+    LastWqeReached = 16,
 }

@@ -24,6 +24,7 @@ mod qp;
 mod qps;
 mod rng;
 mod snapshot;
+mod srq;
 mod table;
 mod time;
 mod trace;
@@ -57,6 +58,7 @@ pub use snapshot::{
     CqSnapshot, MrSnapshot, QpSnapshot, RecvSlot, RequesterSnapshot, ResponderSnapshot, SendProgress,
     SendSlot, Snapshot,
 };
+pub use srq::{SharedReceiveQueue, Srq, SrqInfo, SrqInit, XrcDomain, Xrcd, XrcdOpen};
 pub use table::Id;
 pub use time::Time;
 pub use trace::{DropReason, NoTrace, TraceEvent, TraceSink};

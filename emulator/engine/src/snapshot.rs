@@ -11,7 +11,7 @@ use crate::qp::{Qp, QpState, QpType};
 use crate::qps::QpTable;
 use crate::table::Table;
 use crate::time::Time;
-use crate::work::{SendFlags, SendOp, SendWqe, Wc, WorkQueue};
+use crate::work::{SendFlags, SendOp, SendWqe, Wc};
 
 /// All of a device that can be seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,8 +200,8 @@ fn queue_pair(qp: &Qp) -> QpSnapshot {
             rnr_wait: requester.rnr_wait,
         },
         responder: ResponderSnapshot {
-            depth: responder.rq.depth(),
-            queue: receive_slots(&responder.rq),
+            depth: responder.receives.depth(),
+            queue: responder.receives.iter().map(|(wr_id, room)| RecvSlot { wr_id, room }).collect(),
             expected: responder.expected,
             msn: responder.msn,
             resources: responder.resources.iter().map(|r| (r.first, r.psns, r.is_pending())).collect(),
@@ -219,12 +219,4 @@ fn send_slot(wqe: &SendWqe, highest: Psn) -> SendSlot {
         Some(_) => SendProgress::Sending,
     };
     SendSlot { wr_id: wqe.wr_id, op: wqe.op, flags: wqe.flags, len: wqe.len, psns, progress }
-}
-
-fn receive_slots(rq: &WorkQueue<crate::work::RecvWqe>) -> Vec<RecvSlot> {
-    let room = |seq| rq.sges(seq).iter().map(|sge| u64::from(sge.len)).sum();
-    (rq.front()..rq.end())
-        .zip(rq.iter())
-        .map(|(seq, wqe)| RecvSlot { wr_id: wqe.wr_id, room: room(seq) })
-        .collect()
 }

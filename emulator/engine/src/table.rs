@@ -12,6 +12,15 @@ pub struct Id<T> {
 }
 
 impl<T> Id<T> {
+    /// Names nothing, ever.
+    pub const NONE: Id<T> = Id { index: u32::MAX, generation: u32::MAX, of: PhantomData };
+
+    /// A number of 24 bits: 16 that name the object among those of its kind, if there are no more than that, and
+    /// 8 that change with each use of them.
+    pub(crate) const fn number(self) -> u32 {
+        (self.generation & 0xff) << 16 | self.index & 0xffff
+    }
+
     /// A number that names the object among all live ones of its kind.
     pub const fn index(self) -> u32 {
         self.index
@@ -86,6 +95,14 @@ impl<T> Table<T> {
         if slot.generation == id.generation { slot.value.as_mut() } else { None }
     }
 
+    /// The live object with this [number](Id::number).
+    pub(crate) fn by_number(&self, number: u32) -> Option<(Id<T>, &T)> {
+        let index = number & 0xffff;
+        let slot = self.slots.get(index as usize)?;
+        let id = Id { index, generation: slot.generation, of: PhantomData };
+        slot.value.as_ref().filter(|_| id.number() == number).map(|value| (id, value))
+    }
+
     pub(crate) fn remove(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
         let slot = &mut self.slots[id.index as usize];
@@ -119,5 +136,17 @@ mod tests {
         assert_eq!(table.remove(first), None);
         assert_eq!(table.get(second), Some(&'c'));
         assert_eq!(table.iter().count(), 1);
+    }
+
+    #[test]
+    fn numbers_are_not_given_twice_in_a_row() {
+        let mut table = Table::new(1);
+        let old = table.insert('a').unwrap();
+        assert_eq!(table.by_number(old.number()), Some((old, &'a')));
+        table.remove(old);
+        let new = table.insert('b').unwrap();
+        assert_eq!(table.by_number(old.number()), None);
+        assert_eq!(table.by_number(new.number()), Some((new, &'b')));
+        assert_eq!(table.get(Id::NONE), None);
     }
 }

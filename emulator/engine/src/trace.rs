@@ -8,6 +8,7 @@ use crate::event::AsyncEvent;
 use crate::memory::AccessDenied;
 use crate::policy::LossCause;
 use crate::qp::QpState;
+use crate::srq::Srq;
 use crate::time::Time;
 use crate::work::Wc;
 
@@ -90,6 +91,13 @@ pub enum TraceEvent {
     PostRecv {
         /// Queue pair.
         qp: Qpn,
+        /// Of the work request.
+        wr_id: u64,
+    },
+    /// A receive request was posted to a shared queue.
+    PostSrqRecv {
+        /// Shared receive queue.
+        srq: Srq,
         /// Of the work request.
         wr_id: u64,
     },

@@ -174,6 +174,8 @@ pub enum To {
         /// (IBTA 10.2.5), where the personality has it so.
         qkey: u32,
     },
+    /// The shared receive queue with this number at the peer, for an extended reliable connection.
+    Srq(u32),
 }
 
 /// A work request for a send queue.
@@ -311,6 +313,8 @@ pub(crate) struct SendWqe {
     pub len: u64,
     /// The data was copied at posting.
     pub inline: bool,
+    /// Number of the shared receive queue that it is for, on an extended reliable connection.
+    pub srqn: u32,
     /// It has its PSNs, or was executed if it is local.
     pub started: bool,
     /// Its first PSN and number of PSNs. Local requests have none, and stand before `first`.
@@ -381,6 +385,23 @@ impl<W> WorkQueue<W> {
 
     pub(crate) fn is_full(&self) -> bool {
         self.entries.len() >= self.depth as usize
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Changes the depth to one that all entries fit into, none of which may have inline data.
+    pub(crate) fn resize(&mut self, depth: u32) {
+        let mut queue = WorkQueue::new(depth, self.max_sge, self.max_inline);
+        queue.front = self.front;
+        for seq in self.front()..self.end() {
+            let sges = self.sges(seq).to_vec();
+            if let Some(entry) = self.pop() {
+                queue.push(entry, Payload::Sges(&sges));
+            }
+        }
+        *self = queue;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

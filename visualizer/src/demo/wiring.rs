@@ -115,14 +115,7 @@ fn open_end(host: &mut impl Host, side: &Side, terms: &Terms) -> Result<End, Ver
         max_recv_sge: pieces,
         max_inline_data: Terms::INLINE as u32,
     };
-    let init = QpInit {
-        qp_type: QpType::Rc,
-        pd: side.pd,
-        send_cq: side.cq,
-        recv_cq: side.cq,
-        cap,
-        signal_all: false,
-    };
+    let init = QpInit { cap, ..QpInit::new(QpType::Rc, side.pd, side.cq) };
     host.with(|device, _| {
         let mr = device.reg_mr(side.pd, MrInit::new(&buffer, access))?;
         let qp = device.create_qp(&init)?;

@@ -4,7 +4,7 @@ use ferroce_wire::{Psn, Qpn};
 
 use super::Device;
 use crate::error::{PostError, VerbsError};
-use crate::qp::{Ctx, Destination, Qp, QpState, QpType};
+use crate::qp::{Ctx, Destination, Qp, QpState, QpType, Receives};
 use crate::time::Time;
 use crate::trace::TraceSink;
 use crate::work::{Payload, RecvWqe, RecvWr, SendWqe, SendWr, To};
@@ -15,8 +15,8 @@ impl<T: TraceSink> Device<T> {
         let posted = self.with_qp(now, qpn, |qp, ctx| {
             for (index, wr) in wrs.iter().enumerate() {
                 let refused = |cause| PostError { index, cause };
+                let to = destination(qp, wr, ctx).map_err(refused)?;
                 let wqe = check_send(qp, wr).map_err(refused)?;
-                let to = destination(qp, &wr.to, ctx).map_err(refused)?;
                 qp.push_send(wqe, wr.payload, to, ctx);
             }
             Ok(())
@@ -30,7 +30,7 @@ impl<T: TraceSink> Device<T> {
             for (index, wr) in wrs.iter().enumerate() {
                 let refused = |cause| PostError { index, cause };
                 check_send(qp, wr).map_err(refused)?;
-                destination(qp, &wr.to, ctx).map_err(refused)?;
+                destination(qp, wr, ctx).map_err(refused)?;
             }
             let sq = &qp.requester.sq;
             let room = sq.depth() as usize - (sq.end() - sq.front()) as usize;
@@ -78,14 +78,16 @@ fn check_send(qp: &Qp, wr: &SendWr<'_>) -> Result<SendWqe, VerbsError> {
     if sq.is_full() {
         return Err(VerbsError::QueueFull { depth: sq.depth() });
     }
+    let srqn = if let To::Srq(number) = wr.to { number } else { 0 };
     let first = Psn::default();
     let (op, flags) = (wr.op, wr.flags);
-    Ok(SendWqe { wr_id: wr.wr_id, op, flags, len, inline, started: false, first, psns: 0 })
+    Ok(SendWqe { wr_id: wr.wr_id, op, flags, len, inline, srqn, started: false, first, psns: 0 })
 }
 
 /// Where a datagram goes; nothing where a connection decides that.
-fn destination<T>(qp: &Qp, to: &To, ctx: &Ctx<'_, T>) -> Result<Option<Destination>, VerbsError> {
-    match (qp.conn.init.qp_type, *to) {
+fn destination<T>(qp: &Qp, wr: &SendWr<'_>, ctx: &Ctx<'_, T>) -> Result<Option<Destination>, VerbsError> {
+    let op = &wr.op;
+    match (qp.conn.init.qp_type, wr.to) {
         (QpType::Ud, To::Datagram { ah, qpn, qkey }) => {
             let handle = ctx.ahs.get(ah).ok_or(VerbsError::Stale("address handle"))?;
             let flow = handle.av.datagram_flow(ctx.gids, qp.conn.qpn);
@@ -93,6 +95,12 @@ fn destination<T>(qp: &Qp, to: &To, ctx: &Ctx<'_, T>) -> Result<Option<Destinati
         }
         (QpType::Ud, To::Peer) => Err(VerbsError::Invalid("a datagram needs an address handle")),
         (_, To::Datagram { .. }) => Err(VerbsError::Invalid("only datagrams name where they go")),
+        (QpType::XrcTarget, _) => Err(VerbsError::Invalid("the target of a connection sends nothing")),
+        (QpType::XrcInitiator, To::Srq(_)) => Ok(None),
+        (QpType::XrcInitiator, To::Peer) if !op.is_local() => {
+            Err(VerbsError::Invalid("the request must name a shared receive queue"))
+        }
+        (_, To::Srq(_)) => Err(VerbsError::Invalid("only extended connections name shared receive queues")),
         (_, To::Peer) => Ok(None),
     }
 }
@@ -101,7 +109,9 @@ fn check_recv(qp: &Qp, wr: &RecvWr<'_>) -> Result<(), VerbsError> {
     if qp.state == QpState::Reset {
         return Err(VerbsError::WrongState(qp.state));
     }
-    let rq = &qp.responder.rq;
+    let Receives::Own(rq) = &qp.responder.receives else {
+        return Err(VerbsError::Invalid("the queue pair takes its receives from a shared queue"));
+    };
     if wr.sges.len() > rq.max_sge() as usize {
         return Err(VerbsError::Invalid("more scatter/gather entries than max_recv_sge"));
     }

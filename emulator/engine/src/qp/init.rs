@@ -4,6 +4,7 @@ use ferroce_wire::Service;
 
 use crate::cq::Cq;
 use crate::memory::Pd;
+use crate::srq::{Srq, Xrcd};
 use crate::work::SendOp;
 
 /// Transport service of a queue pair; values of `enum ibv_qp_type`.
@@ -100,12 +101,25 @@ pub struct QpInit {
     pub cap: QpCap,
     /// Treat every send request as signaled (`sq_sig_all`).
     pub signal_all: bool,
+    /// The queue that it shares its receives with, instead of one of its own. For RC and UD.
+    pub srq: Option<Srq>,
+    /// The domain of the shared receive queues that it serves, for the target of an extended reliable connection.
+    pub xrcd: Option<Xrcd>,
 }
 
 impl QpInit {
     /// With queues of the usual sizes that complete to one completion queue, and only signaled requests
     /// completing.
     pub fn new(qp_type: QpType, pd: Pd, cq: Cq) -> QpInit {
-        QpInit { qp_type, pd, send_cq: cq, recv_cq: cq, cap: QpCap::default(), signal_all: false }
+        let (cap, signal_all) = (QpCap::default(), false);
+        QpInit { qp_type, pd, send_cq: cq, recv_cq: cq, cap, signal_all, srq: None, xrcd: None }
+    }
+
+    /// The target of an extended reliable connection. It posts nothing itself, and completes to the queues of the
+    /// shared receive queues that its peer names.
+    pub fn xrc_target(xrcd: Xrcd) -> QpInit {
+        let cap =
+            QpCap { max_send_wr: 0, max_recv_wr: 0, max_send_sge: 0, max_recv_sge: 0, max_inline_data: 0 };
+        QpInit { cap, xrcd: Some(xrcd), ..QpInit::new(QpType::XrcTarget, Pd::NONE, Cq::NONE) }
     }
 }

@@ -2,10 +2,12 @@
 
 mod address;
 mod attr;
+mod checks;
 mod completer;
 mod congestion;
 mod init;
 mod plan;
+mod receives;
 mod requester;
 mod responder;
 mod responses;
@@ -34,10 +36,12 @@ use crate::event::{AsyncEvent, Event, QpEvent};
 use crate::io::{Flow, RxMeta, Train, TxLimits};
 use crate::memory::{Memory, Pd};
 use crate::policy::Personality;
+use crate::srq::SharedReceiveQueue;
 use crate::table::Table;
 use crate::time::Time;
 use crate::trace::{DropReason, TraceEvent, TraceSink};
 use crate::work::{Payload, RecvWqe, SendFlags, SendWqe, Wc, WcStatus};
+pub(crate) use receives::Receives;
 use requester::{MAX_MESSAGE, Requester};
 use responder::{Fatal, Responder};
 
@@ -48,6 +52,7 @@ pub(crate) struct Ctx<'a, T> {
     pub ahs: &'a Table<AddressHandle>,
     pub memory: &'a mut Memory,
     pub cqs: &'a mut Table<CompletionQueue>,
+    pub srqs: &'a mut Table<SharedReceiveQueue>,
     pub events: &'a mut VecDeque<Event>,
     pub counters: &'a mut Counters,
     pub policy: &'a Personality,
@@ -180,6 +185,8 @@ pub(crate) struct Qp {
     pub responder: Responder,
     /// Only where the device does something about congestion.
     governor: Option<Box<Governor>>,
+    /// How many have made or opened it.
+    pub openers: u32,
     /// It is in the device's list of queue pairs with something to send.
     pub scheduled: bool,
     /// The earliest entry for it in the device's timer heap.
@@ -194,8 +201,9 @@ impl Qp {
             state: QpState::Reset,
             attr: QpAttr::default(),
             requester: Requester::new(&cap),
-            responder: Responder::new(&cap),
+            responder: Responder::new(&init),
             governor: None,
+            openers: 1,
             scheduled: false,
             timer_armed: None,
         }
@@ -330,7 +338,9 @@ impl Qp {
         ctx: &mut Ctx<'_, T>,
     ) {
         ctx.trace(|| TraceEvent::PostRecv { qp: self.conn.qpn, wr_id: wqe.wr_id });
-        self.responder.rq.push(wqe, payload);
+        if let Receives::Own(rq) = &mut self.responder.receives {
+            rq.push(wqe, payload);
+        }
         if self.state == QpState::Err {
             self.flush_receives(ctx);
         }
@@ -349,6 +359,14 @@ impl Qp {
         let (qp, opcode) = (self.conn.qpn, bth.opcode);
         if opcode == Opcode::CNP {
             return self.handle_cnp(packet, ctx);
+        }
+        let half = match self.conn.init.qp_type {
+            QpType::XrcInitiator => opcode.is_response(),
+            QpType::XrcTarget => !opcode.is_response(),
+            _ => true,
+        };
+        if !half {
+            return ctx.dropped(Some(qp), DropReason::Service);
         }
         let ready = if opcode.is_response() { self.state.sends() } else { self.state.receives() };
         if !ready {
@@ -512,8 +530,12 @@ impl Qp {
     }
 
     fn enter_error<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
+        let news = self.state != QpState::Err;
         self.set_state(QpState::Err, ctx);
         self.flush(ctx);
+        if news && self.conn.init.srq.is_some() {
+            ctx.raise(AsyncEvent::Qp(self.conn.qpn, QpEvent::LastWqeReached));
+        }
     }
 
     /// Completes everything that is posted, in order, sends first.
@@ -531,9 +553,9 @@ impl Qp {
     }
 
     fn flush_receives<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
-        while let Some(wqe) = self.responder.rq.pop() {
-            let wc = Wc { wr_id: wqe.wr_id, status: WcStatus::WrFlushErr, ..Wc::default() };
-            ctx.complete(&self.conn, self.conn.init.recv_cq, wc, false);
+        while let Some(taken) = self.responder.receives.take_own(&self.conn) {
+            let wc = Wc { status: WcStatus::WrFlushErr, ..Wc::default() };
+            taken.complete(&self.conn, wc, false, ctx);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What the next packet of a send request looks like.
 
-use ferroce_wire::{AtomicEth, Headers, Ieth, Opcode, Reth};
+use ferroce_wire::{AtomicEth, Headers, Ieth, Opcode, Reth, Xrceth};
 
-use super::{Conn, Ctx};
+use super::{Conn, Ctx, QpType};
 use crate::work::{Remote, SendOp, SendWqe};
 
 /// A request packet, complete but for its payload and what depends on the moment.
@@ -30,6 +30,9 @@ impl Plan {
         let wants_response = wqe.op.wants_response();
         let mut plan =
             Plan { headers, payload: 0, offset: 0, psns: 1, ends: index + 1 == wqe.psns, wants_response };
+        if conn.init.qp_type == QpType::XrcInitiator {
+            plan.headers.xrceth = Some(Xrceth { reserved: 0, srqn: wqe.srqn });
+        }
         match wqe.op {
             SendOp::Read(remote) => plan.read(remote, wqe, index, conn, chunk),
             SendOp::CompareSwap { remote, compare, swap } => plan.atomic(remote, swap, compare),

@@ -1,11 +1,11 @@
 //! What the responder still has to say: READ responses, atomic responses, ACKs and NAKs, in PSN order.
 
-use ferroce_wire::{Aeth, AtomicAckEth, Headers, NakCode, Opcode, PathMtu, Psn, Reth, Syndrome};
+use ferroce_wire::{Aeth, AtomicAckEth, Headers, NakCode, Operation, PathMtu, Psn, Reth, Syndrome};
 
 use super::responder::Responder;
 use super::{Conn, Ctx, Step};
 use crate::io::{Train, TxLimits, packet_len};
-use crate::memory::Access;
+use crate::memory::{Access, Pd};
 use crate::trace::{TraceEvent, TraceSink};
 use crate::work::WcStatus;
 
@@ -13,6 +13,8 @@ use crate::work::WcStatus;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resource {
     pub kind: ResourceKind,
+    /// The domain of the memory that it is about.
+    pd: Pd,
     /// First PSN and number of PSNs of the answer.
     pub first: Psn,
     pub psns: u32,
@@ -34,12 +36,12 @@ pub(crate) enum ResourceKind {
 }
 
 impl Resource {
-    pub(super) fn new(kind: ResourceKind, first: Psn, mtu: PathMtu) -> Resource {
+    pub(super) fn new(kind: ResourceKind, pd: Pd, first: Psn, mtu: PathMtu) -> Resource {
         let psns = match kind {
             ResourceKind::Read(reth) => mtu.packets_for(u64::from(reth.len)),
             ResourceKind::Atomic { .. } => 1,
         };
-        Resource { kind, first, psns, start: 0, next: 0, end: psns, answered: false }
+        Resource { kind, pd, first, psns, start: 0, next: 0, end: psns, answered: false }
     }
 
     /// It has packets to send.
@@ -161,7 +163,7 @@ impl Responder {
         train: &mut Train,
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
-        let headers = conn.headers(Opcode::RC_ACKNOWLEDGE, psn, ctx.policy);
+        let headers = conn.headers(conn.opcode(Operation::Acknowledge), psn, ctx.policy);
         let headers = Headers { aeth: Some(aeth), ..headers };
         send(headers, 0, conn, limits, train, ctx, |_, _| true)
     }
@@ -175,7 +177,8 @@ impl Responder {
         train: &mut Train,
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
-        let headers = conn.headers(Opcode::RC_ATOMIC_ACK, self.resources[index].first, ctx.policy);
+        let headers =
+            conn.headers(conn.opcode(Operation::AtomicAck), self.resources[index].first, ctx.policy);
         let (aeth, atomic_ack) = (Some(self.ack_aeth(ctx)), Some(AtomicAckEth { original }));
         let step = send(Headers { aeth, atomic_ack, ..headers }, 0, conn, limits, train, ctx, |_, _| true);
         if step == Step::Sent {
@@ -196,23 +199,24 @@ impl Responder {
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
         let resource = self.resources[index];
-        let opcode = match (resource.next == resource.start, resource.next + 1 == resource.end) {
-            (true, true) => Opcode::RC_READ_RESP_ONLY,
-            (true, false) => Opcode::RC_READ_RESP_FIRST,
-            (false, false) => Opcode::RC_READ_RESP_MIDDLE,
-            (false, true) => Opcode::RC_READ_RESP_LAST,
+        let operation = match (resource.next == resource.start, resource.next + 1 == resource.end) {
+            (true, true) => Operation::ReadRespOnly,
+            (true, false) => Operation::ReadRespFirst,
+            (false, false) => Operation::ReadRespMiddle,
+            (false, true) => Operation::ReadRespLast,
         };
         let mtu = conn.mtu.bytes() as u64;
         let offset = u64::from(resource.next) * mtu;
         let len = (u64::from(reth.len) - offset).min(mtu);
-        let aeth = (opcode != Opcode::RC_READ_RESP_MIDDLE).then(|| self.ack_aeth(ctx));
-        let headers = Headers { aeth, ..conn.headers(opcode, resource.psn(), ctx.policy) };
+        let aeth = (operation != Operation::ReadRespMiddle).then(|| self.ack_aeth(ctx));
+        let headers = Headers { aeth, ..conn.headers(conn.opcode(operation), resource.psn(), ctx.policy) };
         let va = reth.va.wrapping_add(offset);
         let step = send(headers, len as usize, conn, limits, train, ctx, |ctx, out| {
             if out.is_empty() {
                 return true;
             }
-            let span = ctx.memory.remote_span(reth.rkey, conn.accessor(), Access::REMOTE_READ, va, len);
+            let span =
+                ctx.memory.remote_span(reth.rkey, (resource.pd, conn.qpn), Access::REMOTE_READ, va, len);
             span.and_then(|span| span.copy_to(out)).is_ok()
         });
         match step {

@@ -6,8 +6,9 @@
 use ferroce_wire::{Packet, Position};
 
 use super::attr::QpAttr;
+use super::checks::check_rights;
 use super::requester::Requester;
-use super::responder::{Fatal, Message, Responder, check_rights};
+use super::responder::{Fatal, Message, Responder};
 use super::{Conn, Ctx, Step};
 use crate::io::{Train, TxLimits};
 use crate::trace::{DropReason, TraceEvent, TraceSink};
@@ -74,7 +75,7 @@ impl Responder {
         let opcode = packet.headers.bth.opcode;
         let access = attr.access.unwrap_or_default();
         check_rights(opcode.operation(), access).map_err(|_| DropReason::Access)?;
-        self.check_resources(opcode, attr).map_err(|_| DropReason::NoReceive)?;
+        self.check_resources(opcode, attr, ctx).map_err(|_| DropReason::NoReceive)?;
         self.check_length(conn, packet, ctx).map_err(|_| DropReason::Length)?;
         self.check_memory(conn, packet, ctx).map_err(|_| DropReason::Access)
     }
@@ -115,9 +116,9 @@ impl Responder {
     /// The oldest receive names memory that it may not: it fails, for reasons that no peer is to blame for.
     pub(super) fn spoil_receive<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
         self.message = Message::None;
-        if let Some(wqe) = self.rq.pop() {
-            let wc = Wc { wr_id: wqe.wr_id, status: WcStatus::LocProtErr, ..Wc::default() };
-            ctx.complete(conn, conn.init.recv_cq, wc, false);
+        if let Some(taken) = self.receives.take(conn, ctx) {
+            let wc = Wc { status: WcStatus::LocProtErr, ..Wc::default() };
+            taken.complete(conn, wc, false, ctx);
         }
     }
 }

@@ -112,17 +112,17 @@ impl Responder {
         meta: &RxMeta,
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Fatal> {
-        if let Err(why) = self.admit(conn, own_qkey, packet) {
+        if let Err(why) = self.admit(conn, own_qkey, packet, ctx) {
             ctx.dropped(Some(conn.qpn), why);
             return Ok(());
         }
         let headers = &packet.headers;
-        let list = self.rq.sges(self.rq.front());
+        let (pd, list) = (self.receives.pd(conn, ctx.srqs), self.receives.list(ctx.srqs));
         let grh = grh::compose(meta, packet.wire_len());
         let placed = ctx
             .memory
-            .scatter(conn.init.pd, list, 0, &grh)
-            .and_then(|()| ctx.memory.scatter(conn.init.pd, list, GRH_LEN as u64, packet.payload));
+            .scatter(pd, list, 0, &grh)
+            .and_then(|()| ctx.memory.scatter(pd, list, GRH_LEN as u64, packet.payload));
         if placed.is_err() {
             self.spoil_receive(conn, ctx);
             return Err(Fatal);
@@ -130,9 +130,8 @@ impl Responder {
         self.msn = (self.msn + 1) & 0x00ff_ffff;
         let (opcode, msn) = (headers.bth.opcode, self.msn);
         ctx.trace(|| TraceEvent::Executed { qp: conn.qpn, opcode, msn });
-        let Some(wqe) = self.rq.pop() else { return Ok(()) };
+        let Some(taken) = self.receives.take(conn, ctx) else { return Ok(()) };
         let wc = Wc {
-            wr_id: wqe.wr_id,
             opcode: WcOpcode::Recv,
             byte_len: (GRH_LEN + packet.payload.len()) as u32,
             imm: headers.imm,
@@ -140,11 +139,17 @@ impl Responder {
             grh: true,
             ..Wc::default()
         };
-        ctx.complete(conn, conn.init.recv_cq, wc, headers.bth.solicited);
+        taken.complete(conn, wc, headers.bth.solicited, ctx);
         Ok(())
     }
 
-    fn admit(&self, conn: &Conn, own_qkey: u32, packet: &Packet<'_>) -> Result<(), DropReason> {
+    fn admit<T>(
+        &self,
+        conn: &Conn,
+        own_qkey: u32,
+        packet: &Packet<'_>,
+        ctx: &Ctx<'_, T>,
+    ) -> Result<(), DropReason> {
         let (headers, len) = (&packet.headers, packet.payload.len());
         if headers.deth.is_none_or(|deth| deth.qkey != own_qkey) {
             return Err(DropReason::Qkey);
@@ -153,11 +158,10 @@ impl Responder {
         if len > conn.mtu.bytes() || !pad_is_right {
             return Err(DropReason::Length);
         }
-        if self.rq.is_empty() {
+        if !self.receives.is_ready(ctx.srqs) {
             return Err(DropReason::NoReceive);
         }
-        let room: u64 = self.rq.sges(self.rq.front()).iter().map(|sge| u64::from(sge.len)).sum();
-        if room < (GRH_LEN + len) as u64 {
+        if self.receives.room(ctx.srqs) < (GRH_LEN + len) as u64 {
             return Err(DropReason::Length);
         }
         Ok(())

@@ -147,6 +147,8 @@ pub(super) fn completion(wc: &Wc) -> Completion {
 pub(super) fn event(event: AsyncEvent) -> String {
     let name = match event {
         AsyncEvent::CqErr(_) => "CQ_ERR",
+        AsyncEvent::SrqLimitReached(_) => "SRQ_LIMIT_REACHED",
+        AsyncEvent::Qp(_, QpEvent::LastWqeReached) => "QP_LAST_WQE_REACHED",
         AsyncEvent::Qp(_, QpEvent::Fatal) => "QP_FATAL",
         AsyncEvent::Qp(_, QpEvent::ReqErr) => "QP_REQ_ERR",
         AsyncEvent::Qp(_, QpEvent::AccessErr) => "QP_ACCESS_ERR",

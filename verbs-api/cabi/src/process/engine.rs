@@ -112,6 +112,8 @@ impl Engine {
             let (id, event_type) = match event {
                 AsyncEvent::Qp(qpn, event) => (Id::Qp(qpn), event as c_uint),
                 AsyncEvent::CqErr(cq) => (Id::Cq(cq), CQ_ERR),
+                // Nobody here makes shared receive queues.
+                AsyncEvent::SrqLimitReached(_) => continue,
             };
             let subject = self.subjects.lock().get(&id).cloned();
             if let Some(subject) = subject {

@@ -61,12 +61,10 @@ unsafe fn create(of: *mut abi::Context, wish: Wish<'_>) -> Result<*mut abi::QpEx
     }
     let cap = granted(&attr.cap);
     let init = QpInit {
-        qp_type,
-        pd: domain.pd,
-        send_cq: cq(attr.send_cq)?.cq,
         recv_cq: cq(attr.recv_cq)?.cq,
         cap,
         signal_all: attr.sq_sig_all != 0,
+        ..QpInit::new(qp_type, domain.pd, cq(attr.send_cq)?.cq)
     };
     let builder = Builder::new(qp_type, wish.send_ops)?;
     let engine = &domain.engine;
