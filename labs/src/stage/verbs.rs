@@ -69,7 +69,7 @@ fn create_qp(actor: &mut Actor, fabric: &mut Fabric, numbers: [u64; 4]) -> Resul
     let (cq, pd) = (actor.cq(cq)?, actor.pd());
     let cap = QpCap { max_send_wr: send as u32, max_recv_wr: receive as u32, ..QpCap::default() };
     let signal_all = signal_all == 1;
-    let init = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all };
+    let init = QpInit { cap, signal_all, ..QpInit::new(QpType::Rc, pd, cq) };
     let made = fabric.with(actor.host(), |device, _| device.create_qp(&init));
     let qp = made.map_err(|error| format!("queue_pair(): {error}"))?;
     Ok(format!("{} {}", actor.keep_qp(qp)?, qp.value()))
