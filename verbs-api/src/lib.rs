@@ -30,7 +30,8 @@
 //! | [`ProtectionDomain`] | `ibv_pd` | what memory and queue pairs belong to |
 //! | [`MemoryRegion`] | `ibv_mr` | memory that the NIC may touch |
 //! | [`CompletionQueue`] | `ibv_cq`, `ibv_comp_channel` | where work requests come back; polled, waited for or awaited |
-//! | [`QueuePair`] | `ibv_qp` | one end of a connection |
+//! | [`QueuePair`] | `ibv_qp` | one end of a connection, reliable or not, or a place for datagrams |
+//! | [`AddressHandle`] | `ibv_ah` | where datagrams go, which may be a multicast group |
 //! | [`Endpoint`], [`RemoteMemory`] | | what a peer must be told, as text |
 //! | [`cm`] | librdmacm | connections by address and port |
 //!
@@ -51,6 +52,7 @@
 pub mod cm;
 mod completion;
 mod context;
+mod datagram;
 mod endpoint;
 mod error;
 mod events;
@@ -62,6 +64,7 @@ mod wait;
 
 pub use completion::{CompletionQueue, Completions};
 pub use context::Context;
+pub use datagram::AddressHandle;
 pub use endpoint::{Endpoint, ParseError};
 pub use error::{CompletionError, Error, WcExt};
 pub use events::AsyncEvents;
@@ -71,9 +74,9 @@ pub use post::SendBatch;
 pub use queue_pair::{ConnectOptions, QueuePair, QueuePairBuilder};
 
 pub use ferroce_engine::{
-    Access, AsyncEvent, Buffer, CmConfig, CmCounters, Counters, ImmDt, Limits, PathMtu, Payload, Personality,
-    PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr, Remote, RnrTimer,
-    SendFlags, SendOp, SendWr, Sge, Snapshot, VerbsError, Wc, WcOpcode, WcStatus,
+    Access, AddressVector, AsyncEvent, Buffer, CmConfig, CmCounters, Counters, ImmDt, Limits, PathMtu, Payload,
+    Personality, PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr, Remote,
+    RnrTimer, SendFlags, SendOp, SendWr, Sge, Snapshot, To, VerbsError, Wc, WcOpcode, WcStatus,
 };
 pub use ferroce_net::{
     Attachment, Ethernet, FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo,

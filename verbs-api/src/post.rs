@@ -1,15 +1,16 @@
 //! Batches of send requests.
 
-use ferroce_engine::{ImmDt, Payload, Remote, SendFlags, SendOp, SendWr, Sge};
+use ferroce_engine::{ImmDt, Payload, Qpn, Remote, SendFlags, SendOp, SendWr, Sge};
 
+use crate::datagram::AddressHandle;
 use crate::error::Error;
 use crate::queue_pair::QueuePair;
 
 /// Send requests that are posted together; from [`QueuePair::post`].
 ///
 /// Requests are signaled unless told otherwise, and each has a number of the program's choice that comes back in
-/// its completion. [`unsignaled`](Self::unsignaled), [`fence`](Self::fence) and [`solicited`](Self::solicited)
-/// are about the request before them. Nothing is posted before [`submit`](Self::submit).
+/// its completion. [`unsignaled`](Self::unsignaled), [`fence`](Self::fence), [`solicited`](Self::solicited) and
+/// [`to`](Self::to) are about the request before them. Nothing is posted before [`submit`](Self::submit).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -104,6 +105,15 @@ impl<'a> SendBatch<'a> {
     /// ```
     pub fn fetch_add(self, wr_id: u64, into: &'a [Sge], word: impl Into<Remote>, add: u64) -> Self {
         self.with(wr_id, SendOp::FetchAdd { remote: word.into(), add }, Payload::Sges(into))
+    }
+
+    /// The request before, of a queue pair for datagrams, goes to `qpn` at the end of this way, and carries `qkey`:
+    /// that of the queue pair there, or one with the highest bit set to use one's own. Every datagram needs this.
+    pub fn to(mut self, handle: &AddressHandle, qpn: Qpn, qkey: u32) -> Self {
+        if let Some(last) = self.wrs.last_mut() {
+            last.to = handle.to(qpn, qkey);
+        }
+        self
     }
 
     /// The request before gives no completion, unless it fails.

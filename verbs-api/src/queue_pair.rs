@@ -16,7 +16,7 @@ use crate::error::{Error, verb};
 use crate::memory::ProtectionDomain;
 use crate::post::SendBatch;
 
-/// One end of a reliable connection.
+/// One end of a connection, reliable unless [described](QueuePairBuilder) otherwise, or a place for datagrams.
 ///
 /// Dropping it destroys it, with everything that is posted to it; completions that are queued already stay.
 ///
@@ -51,11 +51,30 @@ use crate::post::SendBatch;
 pub struct QueuePair {
     qpn: Qpn,
     psn: Psn,
+    kind: Kind,
     gid_index: u8,
     // Kept alive, as the NIC's queue pair refers to them.
     pd: ProtectionDomain,
     send_cq: CompletionQueue,
     recv_cq: CompletionQueue,
+}
+
+/// What is sent how.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Reliable,
+    Unreliable,
+    Datagrams { qkey: u32 },
+}
+
+impl Kind {
+    fn qp_type(self) -> QpType {
+        match self {
+            Kind::Reliable => QpType::Rc,
+            Kind::Unreliable => QpType::Uc,
+            Kind::Datagrams { .. } => QpType::Ud,
+        }
+    }
 }
 
 impl QueuePair {
@@ -79,7 +98,7 @@ impl QueuePair {
         self.connect_with(peer, &ConnectOptions::default())
     }
 
-    /// Connects as told.
+    /// Connects as told; what is said about acknowledgements means nothing to an unreliable connection.
     ///
     /// # Errors
     /// As for [`connect`](Self::connect), and when an option is out of its range.
@@ -91,17 +110,29 @@ impl QueuePair {
             flow_label: options.flow_label,
             ..AddressVector::new(self.gid_index, peer.gid)
         };
-        let rtr = QpAttr {
-            min_rnr_timer: Some(options.min_rnr_timer),
-            max_dest_rd_atomic: Some(options.max_dest_rd_atomic),
-            ..QpAttr::rtr(av, peer.qpn, peer.psn, options.path_mtu.unwrap_or(smaller))
-        };
-        let rts = QpAttr {
-            timeout: Some(options.timeout),
-            retry_cnt: Some(options.retry_cnt),
-            rnr_retry: Some(options.rnr_retry),
-            max_rd_atomic: Some(options.max_rd_atomic),
-            ..QpAttr::rts(self.psn)
+        let mtu = options.path_mtu.unwrap_or(smaller);
+        let (rtr, rts) = match self.kind {
+            Kind::Reliable => (
+                QpAttr {
+                    min_rnr_timer: Some(options.min_rnr_timer),
+                    max_dest_rd_atomic: Some(options.max_dest_rd_atomic),
+                    ..QpAttr::rtr(av, peer.qpn, peer.psn, mtu)
+                },
+                QpAttr {
+                    timeout: Some(options.timeout),
+                    retry_cnt: Some(options.retry_cnt),
+                    rnr_retry: Some(options.rnr_retry),
+                    max_rd_atomic: Some(options.max_rd_atomic),
+                    ..QpAttr::rts(self.psn)
+                },
+            ),
+            Kind::Unreliable => {
+                (QpAttr::rtr_uc(av, peer.qpn, peer.psn, mtu), QpAttr::rts_unreliable(self.psn))
+            }
+            Kind::Datagrams { .. } => {
+                let cause = VerbsError::Invalid("datagrams have no peer, each names where it goes");
+                return Err(verb("connect the queue pair")(cause));
+            }
         };
         let connected = self.context().nic().with(|device, now| {
             device.modify_qp(now, self.qpn, &rtr)?;
@@ -164,7 +195,15 @@ impl QueuePair {
     pub fn reset(&self) -> Result<(), Error> {
         let access = self.info().attr.access.unwrap_or_default();
         self.modify(&QpAttr::to(QpState::Reset))?;
-        self.modify(&QpAttr::init(access))
+        self.prepare(access)
+    }
+
+    /// From RESET to where it can be used, or connected.
+    fn prepare(&self, access: Access) -> Result<(), Error> {
+        let Kind::Datagrams { qkey } = self.kind else { return self.modify(&QpAttr::init(access)) };
+        self.modify(&QpAttr::init_ud(qkey))?;
+        self.modify(&QpAttr::to(QpState::Rtr))?;
+        self.modify(&QpAttr::rts_unreliable(self.psn))
     }
 
     /// Everything about it (`ibv_query_qp`).
@@ -193,6 +232,11 @@ impl QueuePair {
         &self.recv_cq
     }
 
+    /// The domain it belongs to.
+    pub fn protection_domain(&self) -> &ProtectionDomain {
+        &self.pd
+    }
+
     /// The NIC it belongs to.
     pub fn context(&self) -> &Context {
         self.pd.context()
@@ -201,6 +245,7 @@ impl QueuePair {
 
 impl Drop for QueuePair {
     fn drop(&mut self) {
+        self.leave_all();
         let destroyed = self.context().nic().with(|device, _| device.destroy_qp(self.qpn));
         debug_assert!(destroyed.is_ok(), "only this destroys the queue pair: {destroyed:?}");
     }
@@ -277,6 +322,7 @@ pub struct QueuePairBuilder {
     recv_cq: CompletionQueue,
     cap: QpCap,
     signal_all: bool,
+    kind: Kind,
     access: Access,
     gid_index: u8,
     psn: Option<Psn>,
@@ -290,10 +336,37 @@ impl QueuePairBuilder {
             recv_cq: cq.clone(),
             cap: QpCap::default(),
             signal_all: false,
+            kind: Kind::Reliable,
             access: Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC,
             gid_index: 0,
             psn: None,
         }
+    }
+
+    /// One end of an unreliable connection (UC): it takes SENDs and WRITEs, and what the network loses stays lost.
+    /// A message arrives whole or not at all, except that the beginning of a WRITE may be seen in memory.
+    ///
+    /// ```
+    /// use ferroce::{Access, Error};
+    ///
+    /// let (a, b) = ferroce::pair()?;
+    /// let (from, to) = (a.pd.queue_pair(&a.cq).unreliable().build()?, b.pd.queue_pair(&b.cq).unreliable().build()?);
+    /// from.connect(&to.endpoint())?;
+    /// to.connect(&from.endpoint())?;
+    /// to.receive(1, &[b.memory.sge()])?;
+    /// from.post().send_inline(2, b"perhaps").submit()?;
+    /// a.cq.wait(None)?; // sent, which says nothing about arriving
+    /// # Ok::<_, Error>(())
+    /// ```
+    pub fn unreliable(self) -> Self {
+        QueuePairBuilder { kind: Kind::Unreliable, ..self }
+    }
+
+    /// A place for datagrams (UD), which carry `qkey` or are dropped here. It needs no peer: each datagram is sent
+    /// [to](crate::SendBatch::to) where its request says, and has at most [`Context::path_mtu`] bytes. Receives
+    /// need 40 bytes more, for the network header that comes first.
+    pub fn datagrams(self, qkey: u32) -> Self {
+        QueuePairBuilder { kind: Kind::Datagrams { qkey }, ..self }
     }
 
     /// Has receives complete to another queue than sends.
@@ -352,7 +425,8 @@ impl QueuePairBuilder {
         QueuePairBuilder { psn: Some(psn), ..self }
     }
 
-    /// Makes the queue pair, in state INIT: receives can be posted, and it can be connected.
+    /// Makes the queue pair: receives can be posted, and it can be connected (it is in state INIT), or datagrams can
+    /// be sent (it is in RTS).
     ///
     /// # Errors
     /// When a size is 0 or above the NIC's [`Limits`](crate::Limits), a queue belongs to another NIC, or there
@@ -366,18 +440,19 @@ impl QueuePairBuilder {
             recv_cq: self.recv_cq.id(),
             cap: self.cap,
             signal_all: self.signal_all,
-            ..QpInit::new(QpType::Rc, self.pd.id(), self.send_cq.id())
+            ..QpInit::new(self.kind.qp_type(), self.pd.id(), self.send_cq.id())
         };
         let made = context.nic().with(|device, _| device.create_qp(&init));
         let qp = QueuePair {
             qpn: made.map_err(verb("create a queue pair"))?,
             psn: self.psn.unwrap_or_else(random_psn),
+            kind: self.kind,
             gid_index: self.gid_index,
             pd: self.pd,
             send_cq: self.send_cq,
             recv_cq: self.recv_cq,
         };
-        qp.modify(&QpAttr::init(self.access))?;
+        qp.prepare(self.access)?;
         Ok(qp)
     }
 }

@@ -3,6 +3,7 @@
 mod asynchronous;
 mod common;
 mod connect;
+mod datagrams;
 mod drops;
 mod failures;
 mod operations;

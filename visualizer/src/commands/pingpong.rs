@@ -1,33 +1,30 @@
-//! `ferroce pingpong`: messages to and fro, with itself or with the `ibv_rc_pingpong` of rdma-core.
+//! `ferroce pingpong`: messages to and fro, with itself or with the `ibv_*_pingpong` programs of rdma-core.
 
 mod address;
 mod game;
+mod side;
 mod side_channel;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use ferroce::{
-    Access, CompletionQueue, ConnectOptions, Context, Endpoint, FaultRates, Faults, MemoryRegion, PathMtu,
-    QueuePair,
-};
+use ferroce::{FaultRates, Faults, PathMtu};
 use ferroce_visualizer::demo::Chance;
 
-use self::address::{Equipment, Wish, failure};
+use self::address::{Equipment, Wish};
 use self::game::{Game, Rules, Score};
-use self::side_channel::{Destination, Farewell, SideChannel};
+use self::side::{Peer, Side};
+use self::side_channel::{Farewell, SideChannel};
 use super::Outcome;
 use super::link::LinkArgs;
 use crate::failure::Failure;
 use crate::text::{BAD, GOOD, WARN, count};
 
-/// Send messages to and fro, with another Ferroce or with ibv_rc_pingpong
+/// Send messages to and fro, with another Ferroce or with ibv_rc_pingpong, ibv_uc_pingpong, ibv_ud_pingpong
 ///
-/// Without SERVER this waits for a peer, with SERVER it connects to one. Either side may be the ibv_rc_pingpong
-/// of rdma-core on a real NIC or on soft-RoCE: flags, TCP side channel and output are the same. Give both sides
-/// the same -s, -n and -m.
+/// Without SERVER this waits for a peer, with SERVER it connects to one. Either side may be the program of rdma-core
+/// for the same --qp, on a real NIC or on soft-RoCE: flags, TCP side channel and output are the same. Give both
+/// sides the same -s, -n and -m.
 ///
 /// The NIC runs on an address of this machine: the one from which SERVER is reached, or on which the client is,
 /// unless --addr, -d or -g name another. On one machine both sides find addresses of their own.
@@ -43,6 +40,10 @@ Examples:
   # Against soft-RoCE or hardware: GID 1 there is usually the IPv4 address ('ibv_devinfo -v' tells)
   ibv_rc_pingpong -g 1                      # on the other machine, 192.0.2.7
   ferroce pingpong 192.0.2.7
+
+  # Datagrams, as ibv_ud_pingpong exchanges them
+  ferroce pingpong --qp ud
+  ferroce pingpong --qp ud localhost
 
   # As a machine of its own at a TAP interface, for a peer on this machine or behind a bridge
   ferroce pingpong --link tap:ferroce0,10.0.0.2/24
@@ -88,11 +89,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Transport::Rc)]
     qp: Transport,
 
-    /// Bytes of a message
-    #[arg(short, long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=1 << 30))]
-    size: u32,
+    /// Bytes of a message; a datagram has as many as one packet takes, at most [default: 4096, with --qp ud 1024]
+    #[arg(short, long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 30))]
+    size: Option<u32>,
 
-    /// Path MTU: 256, 512, 1024, 2048 or 4096
+    /// Path MTU: 256, 512, 1024, 2048 or 4096. Datagrams go by what the interface carries
     #[arg(short, long, value_name = "BYTES", default_value = "1024", value_parser = path_mtu)]
     mtu: PathMtu,
 
@@ -120,7 +121,7 @@ pub(crate) struct Args {
     #[arg(long)]
     verify: bool,
 
-    /// Lose this share of the packets in each direction
+    /// Lose this share of the packets in each direction; with --qp rc, since the others send nothing twice
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     drop: Chance,
 
@@ -146,6 +147,10 @@ pub(crate) struct Args {
 enum Transport {
     /// Reliable connection
     Rc,
+    /// Unreliable connection
+    Uc,
+    /// Unreliable datagrams
+    Ud,
 }
 
 fn path_mtu(text: &str) -> Result<PathMtu, String> {
@@ -163,6 +168,12 @@ fn share(text: &str) -> Result<Chance, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
+    if args.qp != Transport::Rc && args.drop.value() > 0.0 {
+        return Err(Failure::new(
+            "with --drop a message would be lost for ever, and the game with it",
+            "only --qp rc sends lost packets again",
+        ));
+    }
     let mut out = anstream::stdout();
     match &args.server {
         Some(server) => args.connect(server, &mut out),
@@ -187,9 +198,9 @@ impl Args {
         channel.send(side.destination()).map_err(|error| broken(&error))?;
         let peer = channel.receive().map_err(|error| broken(&error))?;
         writeln!(out, "  remote address: {peer}")?;
-        side.connect(&peer, self.mtu)?;
+        let peer = side.connect(&peer, self.mtu)?;
         channel.send_done().map_err(|error| broken(&error))?;
-        self.play(&side, game, channel, out)
+        self.play(&side, &peer, game, channel, out)
     }
 
     /// The side that waits, and answers.
@@ -215,25 +226,26 @@ impl Args {
             }
         };
         let game = side.prepare(self)?;
-        side.connect(&peer, self.mtu)?;
+        let met = side.connect(&peer, self.mtu)?;
         channel.send(side.destination()).map_err(|error| broken(&error))?;
         channel.receive_done().map_err(|error| broken(&error))?;
         writeln!(out, "  remote address: {peer}")?;
-        self.play(&side, game, channel, out)
+        self.play(&side, &met, game, channel, out)
     }
 
     fn play(
         &self,
         side: &Side,
+        peer: &Peer,
         game: Game<'_>,
         channel: SideChannel,
         out: &mut impl Write,
     ) -> Result<Outcome, Failure> {
         out.flush()?;
-        let score = game.play()?;
+        let score = game.play(peer.to())?;
         let outcome = self.report(side, &score, out)?;
         out.flush()?;
-        if channel.part() == Farewell::HungUp {
+        if channel.part() == Farewell::HungUp && self.qp == Transport::Rc {
             side.stay_until_quiet();
         }
         Ok(outcome)
@@ -241,7 +253,7 @@ impl Args {
 
     fn report(&self, side: &Side, score: &Score, out: &mut impl Write) -> io::Result<Outcome> {
         let seconds = score.elapsed.as_secs_f64();
-        let (bytes, iters) = (u128::from(self.size) * u128::from(self.iters) * 2, self.iters);
+        let (bytes, iters) = (u128::from(self.size()) * u128::from(self.iters) * 2, self.iters);
         // Neither is divided by zero: a game of no messages took no time.
         let rate = bytes as f64 * 8.0 / (seconds * 1e6).max(f64::MIN_POSITIVE);
         let each = seconds * 1e6 / (iters as f64).max(1.0);
@@ -252,7 +264,7 @@ impl Args {
         }
         let mut outcome = Outcome::Done;
         if self.chk && self.server.is_none() {
-            for page in Game::wrong_pages(&side.memory) {
+            for page in Game::wrong_pages(&side.memory, self.headroom()) {
                 writeln!(out, "invalid data in page {page}")?;
                 outcome = Outcome::Wrong;
             }
@@ -293,7 +305,17 @@ impl Args {
     fn equipment(&self) -> Equipment {
         let rates = FaultRates { drop: self.drop.value(), ..FaultRates::NONE };
         let faults = Faults { seed: self.seed, transmit: rates, receive: rates };
-        Equipment { path_mtu: self.mtu, faults }
+        let path_mtu = (self.qp != Transport::Ud).then_some(self.mtu);
+        Equipment { path_mtu, faults }
+    }
+
+    fn size(&self) -> u32 {
+        self.size.unwrap_or(if self.qp == Transport::Ud { 1024 } else { 4096 })
+    }
+
+    /// Bytes of network header before each message that arrives.
+    fn headroom(&self) -> usize {
+        if self.qp == Transport::Ud { 40 } else { 0 }
     }
 
     fn rules(&self) -> Rules {
@@ -304,83 +326,7 @@ impl Args {
             check: self.chk,
             verify: self.verify,
             serves_first: self.server.is_some(),
-        }
-    }
-}
-
-/// What one side has.
-struct Side {
-    qp: QueuePair,
-    cq: CompletionQueue,
-    memory: MemoryRegion,
-    context: Context,
-}
-
-impl Side {
-    fn new(args: &Args, (context, gid_index): (Context, u8)) -> Result<Side, Failure> {
-        let make = || {
-            let cq = context.completion_queue(args.rx_depth + 1)?;
-            let pd = context.protection_domain()?;
-            let memory = pd.register(args.size as usize, Access::LOCAL_WRITE)?;
-            let qp = match args.qp {
-                Transport::Rc => pd
-                    .queue_pair(&cq)
-                    .gid_index(gid_index)
-                    .max_send_wr(1)
-                    .max_recv_wr(args.rx_depth)
-                    .build()?,
-            };
-            Ok::<_, ferroce::Error>((qp, cq, memory))
-        };
-        let (qp, cq, memory) = make().map_err(|error| failure(&error))?;
-        Ok(Side { qp, cq, memory, context })
-    }
-
-    fn prepare(&self, args: &Args) -> Result<Game<'_>, Failure> {
-        Game::prepare(&self.qp, &self.cq, &self.memory, args.rules())
-    }
-
-    fn destination(&self) -> Destination {
-        let Endpoint { gid, qpn, psn, .. } = self.qp.endpoint();
-        Destination { lid: 0, qpn, psn, gid: Destination::gid_of(gid) }
-    }
-
-    fn connect(&self, peer: &Destination, mtu: PathMtu) -> Result<(), Failure> {
-        let own = self.qp.endpoint().gid;
-        let Some(gid) = peer.address() else {
-            return Err(Failure::new(
-                "the peer did not say which address it has",
-                "start it with -g: 'ibv_devinfo -v' there lists its GIDs, and ::ffff:A.B.C.D is IPv4",
-            ));
-        };
-        if gid.is_ipv4() != own.is_ipv4() {
-            return Err(Failure::new(
-                format_args!("the peer is at {gid} and we are at {own}: one is IPv4, the other IPv6"),
-                "choose addresses of one kind with -g or --addr",
-            ));
-        }
-        let options = ConnectOptions {
-            path_mtu: Some(mtu),
-            max_rd_atomic: 1,
-            max_dest_rd_atomic: 1,
-            ..ConnectOptions::default()
-        };
-        let endpoint = Endpoint { gid, qpn: peer.qpn, psn: peer.psn, mtu };
-        self.qp.connect_with(&endpoint, &options).map_err(|error| failure(&error))
-    }
-
-    /// Goes on to acknowledge until the peer has been silent for longer than it takes to repeat a message.
-    fn stay_until_quiet(&self) {
-        const SILENCE: Duration = Duration::from_millis(300);
-        const LONGEST: Duration = Duration::from_secs(2);
-        let start = Instant::now();
-        let mut seen = self.context.link_counters().rx_packets;
-        while start.elapsed() < LONGEST {
-            thread::sleep(SILENCE);
-            let now = self.context.link_counters().rx_packets;
-            if std::mem::replace(&mut seen, now) == now {
-                break;
-            }
+            headroom: self.headroom(),
         }
     }
 }

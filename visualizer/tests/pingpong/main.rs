@@ -112,6 +112,17 @@ fn every_size_and_mtu_arrives_intact() {
 }
 
 #[test]
+fn the_unreliable_services_play_too() {
+    for flags in [["--qp", "uc", "-s", "9000"], ["--qp", "ud", "-s", "1000"]] {
+        let outputs = Place::new().play(&[&flags[..], &["-n", "50", "-e", "-c", "--verify"]].concat());
+        assert_ended_well(&outputs);
+        for output in outputs {
+            assert!(text(&output).contains("Every byte of 50 messages is right."), "{}", text(&output));
+        }
+    }
+}
+
+#[test]
 fn lost_packets_change_nothing() {
     let flags = ["-n", "60", "-s", "9000", "-e", "--verify", "--drop", "10%", "--seed", "3"];
     assert_ended_well(&Place::new().play(&flags));
@@ -151,6 +162,10 @@ fn failures_say_what_to_do() {
     assert!(failed(&["127.0.0.1"]).contains("without SERVER"), "nobody waits there");
     assert!(failed(&["--addr", "192.0.2.77", "127.0.0.1"]).contains("not an address of this machine"));
     assert!(failed(&["-d", "nonesuch0", "127.0.0.1"]).contains("no device nonesuch0"));
+    assert!(
+        failed(&["--qp", "ud", "-s", "4097", "127.0.0.1"]).contains("does not fit into a packet of 4096")
+    );
+    assert!(failed(&["--qp", "uc", "--drop", "1%", "127.0.0.1"]).contains("only --qp rc"));
     assert!(failed(&["-m", "1500", "127.0.0.1"]).contains("256, 512, 1024, 2048 and 4096"));
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Wish {
 /// What the NIC is made with besides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Equipment {
-    pub path_mtu: PathMtu,
+    /// `None` for the largest that the interface carries.
+    pub path_mtu: Option<PathMtu>,
     pub faults: Faults,
 }
 
@@ -36,7 +37,10 @@ impl Wish {
 
     /// Opens a NIC that can reach `peer`, and says which of its addresses does.
     pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<(Context, u8), Failure> {
-        let builder = || Nic::builder().path_mtu(with.path_mtu).faults(with.faults);
+        let builder = || {
+            let nic = Nic::builder().faults(with.faults);
+            if let Some(mtu) = with.path_mtu { nic.path_mtu(mtu) } else { nic }
+        };
         if let Some(link) = &self.link {
             let gid_index = gid_of(&link.addresses(), self.gid_index, peer)?;
             let nic = builder().attach(link.clone()).open().map_err(|error| failure(&error))?;

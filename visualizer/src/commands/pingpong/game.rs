@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ferroce::{
-    CompletionQueue, MemoryRegion, QueuePair, RecvWr, SendFlags, SendOp, SendWr, Wc, WcExt, WcStatus,
+    CompletionQueue, MemoryRegion, QueuePair, RecvWr, SendFlags, SendOp, SendWr, To, Wc, WcExt, WcStatus,
 };
 
 use super::address::failure;
@@ -41,6 +41,8 @@ pub(super) struct Rules {
     pub verify: bool,
     /// This side sends first.
     pub serves_first: bool,
+    /// Bytes of network header before each message that arrives.
+    pub headroom: usize,
 }
 
 /// How it ended.
@@ -62,6 +64,7 @@ pub(super) struct Game<'a> {
     pub cq: &'a CompletionQueue,
     pub memory: &'a MemoryRegion,
     pub rules: Rules,
+    to: To,
     receives: u32,
     posted: u64,
     sent: u64,
@@ -89,18 +92,20 @@ impl<'a> Game<'a> {
         memory: &'a MemoryRegion,
         rules: Rules,
     ) -> Result<Game<'a>, Failure> {
-        let scratch = vec![0; memory.len()];
+        let scratch = vec![0; memory.len() - rules.headroom];
         let (posted, sent, received, score) = (0, 0, 0, Score::default());
         let fashion = (rules.serves_first && rules.verify).then_some(Fashion::Changing);
+        let (to, receives) = (To::Peer, 0);
         let mut game =
-            Game { qp, cq, memory, rules, receives: 0, posted, sent, received, fashion, scratch, score };
+            Game { qp, cq, memory, rules, to, receives, posted, sent, received, fashion, scratch, score };
         game.fill(Fashion::Constant, 0);
         game.post_receives()?;
         Ok(game)
     }
 
     /// Plays to the end.
-    pub(super) fn play(mut self) -> Result<Score, Failure> {
+    pub(super) fn play(mut self, to: To) -> Result<Score, Failure> {
+        self.to = to;
         let start = Instant::now();
         if self.rules.serves_first && self.rules.iters > 0 {
             self.post_send()?;
@@ -163,7 +168,7 @@ impl<'a> Game<'a> {
 
     fn arrived(&mut self, wc: Wc) -> Result<(), Failure> {
         if wc.byte_len as usize != self.memory.len() {
-            let (got, own) = (wc.byte_len, self.memory.len());
+            let (got, own) = ((wc.byte_len as usize).saturating_sub(self.rules.headroom), self.scratch.len());
             return Err(Failure::new(
                 format_args!("the peer's messages have {got} bytes, ours {own}"),
                 "give both programs the same -s",
@@ -193,9 +198,9 @@ impl<'a> Game<'a> {
         if self.rules.serves_first && self.rules.verify {
             self.fill(Fashion::Changing, self.posted);
         }
-        let sges = [self.memory.sge()];
-        let payload = ferroce::Payload::Sges(&sges);
-        let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(SEND, SendOp::Send, payload) };
+        let sges = [self.memory.slice(self.rules.headroom..)];
+        let wr = SendWr::new(SEND, SendOp::Send, ferroce::Payload::Sges(&sges));
+        let wr = SendWr { flags: SendFlags::SIGNALED, to: self.to, ..wr };
         self.qp.post_send(&[wr]).map_err(|error| failure(&error))?;
         self.posted += 1;
         Ok(())
@@ -204,7 +209,7 @@ impl<'a> Game<'a> {
     /// Compares what has come with what should have come. The side that answers learns from the first message
     /// whether the other one changes them.
     fn verify(&mut self) {
-        self.memory.read(0, &mut self.scratch);
+        self.memory.read(self.rules.headroom, &mut self.scratch);
         let number = self.received;
         let wrong = |fashion| {
             let is_wrong = |&(place, byte): &(usize, &u8)| !is_right(fashion, number, place, *byte);
@@ -225,13 +230,13 @@ impl<'a> Game<'a> {
             let is_mark = self.rules.check && place.is_multiple_of(PAGE);
             *byte = if is_mark { 0 } else { expected(fashion, number, place) };
         }
-        self.memory.write(0, &self.scratch);
+        self.memory.write(self.rules.headroom, &self.scratch);
     }
 
     /// The pages whose first byte is not what `-c` wants to see.
-    pub(super) fn wrong_pages(memory: &MemoryRegion) -> Vec<usize> {
-        let first = |page: usize| memory.to_vec(page * PAGE..=page * PAGE)[0];
-        (0..memory.len().div_ceil(PAGE)).filter(|page| first(*page) != 0).collect()
+    pub(super) fn wrong_pages(memory: &MemoryRegion, headroom: usize) -> Vec<usize> {
+        let message = memory.to_vec(headroom..);
+        (0..message.len().div_ceil(PAGE)).filter(|page| message[page * PAGE] != 0).collect()
     }
 }
 
@@ -258,7 +263,8 @@ mod tests {
     use super::*;
 
     fn rules(serves_first: bool) -> Rules {
-        Rules { iters: 50, rx_depth: 4, events: true, check: true, verify: true, serves_first }
+        let (events, check, verify) = (true, true, true);
+        Rules { iters: 50, rx_depth: 4, events, check, verify, serves_first, headroom: 0 }
     }
 
     /// Plays between two threads.
@@ -269,8 +275,8 @@ mod tests {
         thread::scope(|scope| {
             let answers = Game::prepare(&b.qp, &b.cq, &there, theirs).unwrap();
             let serves = Game::prepare(&a.qp, &a.cq, &here, ours).unwrap();
-            let answering = scope.spawn(|| answers.play());
-            (serves.play(), answering.join().unwrap())
+            let answering = scope.spawn(|| answers.play(To::Peer));
+            (serves.play(To::Peer), answering.join().unwrap())
         })
     }
 
@@ -307,8 +313,8 @@ mod tests {
         memory.write(9_000, &[!byte]);
         game.verify();
         assert_eq!((game.score.wrong, game.score.first_wrong), (1, Some((1, 9_000))));
-        assert_eq!(Game::wrong_pages(&memory), [0; 0]);
+        assert_eq!(Game::wrong_pages(&memory, 0), [0; 0]);
         memory.write(4096, &[1]);
-        assert_eq!(Game::wrong_pages(&memory), [1]);
+        assert_eq!(Game::wrong_pages(&memory, 0), [1]);
     }
 }
