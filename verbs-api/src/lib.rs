@@ -74,9 +74,9 @@ pub use post::SendBatch;
 pub use queue_pair::{ConnectOptions, QueuePair, QueuePairBuilder};
 
 pub use ferroce_engine::{
-    Access, AddressVector, AsyncEvent, Buffer, CmConfig, CmCounters, Counters, ImmDt, Limits, PathMtu, Payload,
-    Personality, PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr, Remote,
-    RnrTimer, SendFlags, SendOp, SendWr, Sge, Snapshot, To, VerbsError, Wc, WcOpcode, WcStatus,
+    Access, AddressVector, AsyncEvent, Buffer, CmConfig, CmCounters, Counters, ImmDt, Limits, PathMtu,
+    Payload, Personality, PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr,
+    Remote, RnrTimer, SendFlags, SendOp, SendWr, Sge, Snapshot, To, VerbsError, Wc, WcOpcode, WcStatus,
 };
 pub use ferroce_net::{
     Attachment, Ethernet, FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo,

@@ -1,7 +1,7 @@
 //! Joining two queue pairs.
 
 use ferroce_engine::{
-    Access, AddressVector, PathMtu, PostError, Psn, QpAttr, Qpn, RecvWr, SendWr, VerbsError,
+    Access, AddressVector, PathMtu, PostError, Psn, QpAttr, QpType, Qpn, RecvWr, SendWr, VerbsError,
 };
 
 use crate::fabric::{Fabric, HostId};
@@ -35,20 +35,20 @@ impl Default for Connection {
 }
 
 impl<T: Watch> Fabric<T> {
-    /// Takes two fresh queue pairs to RTS, towards each other. What is not said is as [`QpAttr::rtr`] and
-    /// [`QpAttr::rts`] have it.
+    /// Takes two fresh queue pairs of a connected service to RTS, towards each other. What is not said is as
+    /// [`QpAttr::rtr`] and [`QpAttr::rts`] have it.
     ///
     /// # Errors
     /// Those of `modify_qp`; one end may have been changed by then.
     pub fn connect(&mut self, ends: [End; 2], how: &Connection) -> Result<(), VerbsError> {
         for (me, peer) in [(0, 1), (1, 0)] {
             let av = AddressVector::new(0, self.address(ends[peer].host));
-            let changes = [
-                QpAttr::init(how.access),
-                QpAttr::rtr(av, ends[peer].qp, how.psns[peer], how.mtu),
-                QpAttr::rts(how.psns[me]),
-            ];
-            for change in changes {
+            let to = (av, ends[peer].qp, how.psns[peer], how.mtu);
+            let (rtr, rts) = match self.device(ends[me].host).query_qp(ends[me].qp)?.init.qp_type {
+                QpType::Uc => (QpAttr::rtr_uc(to.0, to.1, to.2, to.3), QpAttr::rts_unreliable(how.psns[me])),
+                _ => (QpAttr::rtr(to.0, to.1, to.2, to.3), QpAttr::rts(how.psns[me])),
+            };
+            for change in [QpAttr::init(how.access), rtr, rts] {
                 self.modify_qp(ends[me], &change)?;
             }
         }

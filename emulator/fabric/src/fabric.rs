@@ -62,7 +62,7 @@ pub struct Fabric<T = Vec<(Time, TraceEvent)>> {
 /// What became of packets. `sent + repeated == lost + delivered + under_way` at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// Packets that hosts handed over.
+    /// Packets that hosts handed over; one to a multicast group counts once for each member.
     pub sent: u64,
     /// Copies that the fabric added.
     pub repeated: u64,

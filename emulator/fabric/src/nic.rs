@@ -55,7 +55,12 @@ impl<T: Watch> Fabric<T> {
             let flow = *train.flow();
             for (index, bytes) in train.packets().enumerate() {
                 let ident = limits.first_ident.wrapping_add(index as u16);
-                let packet = self.packet(id, flow, ident, bytes);
+                if flow.dst.is_multicast() {
+                    self.carry_to_members(id, flow, ident, bytes);
+                    continue;
+                }
+                let to = self.stations.get(&flow.dst).copied();
+                let packet = self.packet(id, to, flow, ident, bytes);
                 self.carry(id, packet, Some(bytes));
             }
         }
@@ -91,8 +96,22 @@ impl<T: Watch> Fabric<T> {
         }
     }
 
-    fn packet(&mut self, from: HostId, flow: Flow, ident: u16, bytes: &[u8]) -> Packet {
-        let to = self.stations.get(&flow.dst).copied().unwrap_or(HostId(usize::MAX));
+    /// A packet to a multicast group becomes one to each member, which all leave through the sender's port; the
+    /// sender's own, if it is a member, included.
+    fn carry_to_members(&mut self, from: HostId, flow: Flow, ident: u16, bytes: &[u8]) {
+        let is_member = |id: &HostId| {
+            let mut groups = self.hosts[id.0].device.mcast_groups();
+            groups.any(|(group, _)| group == flow.dst)
+        };
+        let members: Vec<HostId> = self.hosts().filter(is_member).collect();
+        for to in members {
+            let packet = self.packet(from, Some(to), flow, ident, bytes);
+            self.carry(from, packet, Some(bytes));
+        }
+    }
+
+    fn packet(&mut self, from: HostId, to: Option<HostId>, flow: Flow, ident: u16, bytes: &[u8]) -> Packet {
+        let to = to.unwrap_or(HostId(usize::MAX));
         Packet {
             bytes: self.packets.buffer(bytes),
             flow,

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ferroce::{
-    Access, AddressHandle, AddressVector, CompletionQueue, ConnectOptions, Context, Endpoint, MemoryRegion, PathMtu, QpType,
-    Qpn, QueuePair, To,
+    Access, AddressHandle, AddressVector, CompletionQueue, ConnectOptions, Context, Endpoint, MemoryRegion,
+    PathMtu, QpType, Qpn, QueuePair, To,
 };
 
 use super::address::failure;
