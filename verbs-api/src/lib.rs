@@ -34,6 +34,7 @@
 //! | [`AddressHandle`] | `ibv_ah` | where datagrams go, which may be a multicast group |
 //! | [`Endpoint`], [`RemoteMemory`] | | what a peer must be told, as text |
 //! | [`cm`] | librdmacm | connections by address and port |
+//! | [`rsocket`] | `rsocket` | sockets over RDMA |
 //!
 //! # Nothing dangles
 //!
@@ -60,6 +61,7 @@ mod memory;
 mod pair;
 mod post;
 mod queue_pair;
+pub mod rsocket;
 mod wait;
 
 pub use completion::{CompletionQueue, Completions};

@@ -93,6 +93,11 @@ impl EventChannel {
         !self.shared.queue.lock().is_empty()
     }
 
+    /// A place at which to be woken when an event comes.
+    pub(crate) fn listener(&self) -> Listener {
+        Listener::new(&self.shared.bell)
+    }
+
     /// Sleeps until there is an event. A `timeout` of `None` stands for ever.
     ///
     /// # Errors
@@ -104,7 +109,7 @@ impl EventChannel {
 
     /// The next event. Dropping the future loses none.
     pub async fn next(&self) -> Event {
-        let listener = Listener::new(&self.shared.bell);
+        let listener = self.listener();
         std::future::poll_fn(|task| {
             // In this order: what comes after the look finds a listener.
             listener.listen(task.waker());

@@ -163,7 +163,7 @@ impl Id {
     }
 
     /// What an event means to somebody who waits for good news.
-    pub(super) fn verdict(event: &Event) -> Result<(), CmError> {
+    pub(crate) fn verdict(event: &Event) -> Result<(), CmError> {
         match event.kind {
             EventKind::Rejected => Err(CmError::Rejected {
                 reason: RejectReason(event.status as u16),

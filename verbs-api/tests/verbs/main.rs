@@ -7,5 +7,6 @@ mod datagrams;
 mod drops;
 mod failures;
 mod operations;
+mod rsockets;
 mod sockets;
 mod threads;
