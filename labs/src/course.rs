@@ -1,18 +1,33 @@
 //! What a lab is, and which there are.
 
+use crate::all_reduce::ALL_REDUCE;
 use crate::atomics::ATOMICS;
 use crate::completions::COMPLETIONS;
+use crate::dcqcn::DCQCN;
 use crate::dice::Dice;
 use crate::flow_control::FLOW_CONTROL;
 use crate::go_back_n::GO_BACK_N;
 use crate::key_value::KEY_VALUE;
+use crate::memory_keys::MEMORY_KEYS;
 use crate::packet_by_hand::PACKET_BY_HAND;
 use crate::ping_pong::PING_PONG;
+use crate::psn::PSN;
 use crate::talk::{Players, Stop};
 
 /// All labs in the order in which they are best done.
-pub const COURSE: &[Lab] =
-    &[PACKET_BY_HAND, PING_PONG, FLOW_CONTROL, COMPLETIONS, KEY_VALUE, ATOMICS, GO_BACK_N];
+pub const COURSE: &[Lab] = &[
+    PACKET_BY_HAND,
+    MEMORY_KEYS,
+    PING_PONG,
+    FLOW_CONTROL,
+    COMPLETIONS,
+    KEY_VALUE,
+    ATOMICS,
+    PSN,
+    GO_BACK_N,
+    DCQCN,
+    ALL_REDUCE,
+];
 
 /// The lab with this name.
 pub fn lab(name: &str) -> Option<&'static Lab> {

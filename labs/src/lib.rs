@@ -20,11 +20,13 @@
 
 #![forbid(unsafe_code)]
 
+mod all_reduce;
 mod atomics;
 mod bounded;
 mod check;
 mod completions;
 mod course;
+mod dcqcn;
 mod dice;
 mod error;
 mod failure;
@@ -33,11 +35,13 @@ mod folder;
 mod go_back_n;
 mod key_value;
 mod ladder;
+mod memory_keys;
 mod network;
 mod packet_by_hand;
 mod peer;
 mod ping_pong;
 mod program;
+mod psn;
 mod stage;
 mod talk;
 

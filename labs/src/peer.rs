@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ferroce_engine::{
-    Access, AddressVector, Buffer, Cq, DONT_FRAGMENT, Device, DeviceConfig, Ident, MrInit, NoTrace, Pd,
-    QpAttr, QpCap, QpInit, QpType, RecvWr, RxMeta, Sge, Time, Train, TxLimits, Wc,
+    Access, AddressVector, Buffer, Cq, DONT_FRAGMENT, Device, DeviceConfig, Ident, MrInit, NoTrace, Payload,
+    Pd, QpAttr, QpCap, QpInit, QpType, RecvWr, RxMeta, SendOp, SendWr, Sge, Time, Train, TxLimits, Wc,
 };
-use ferroce_wire::{Headers, ICRC_LEN, Packet, PathMtu, PseudoHeader, Psn, Qpn, UDP_PORT};
+use ferroce_wire::{Headers, ICRC_LEN, Packet, PathMtu, PseudoHeader, Psn, Qpn, Syndrome, UDP_PORT};
 
 /// Number of the queue pair that the student plays.
 pub(crate) const STUDENT_QP: Qpn = Qpn::new(0x11);
@@ -44,8 +44,8 @@ impl Peer {
         let init = QpInit { cap, signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
         let qp = device.create_qp(&init).expect("a new device has room");
         let av = AddressVector::new(0, STUDENT.into());
-        let rts = QpAttr { timeout: Some(0), ..QpAttr::rts(sq_psn) };
-        for change in [QpAttr::init(Access::empty()), QpAttr::rtr(av, STUDENT_QP, rq_psn, MTU), rts] {
+        let rtr = QpAttr::rtr(av, STUDENT_QP, rq_psn, MTU);
+        for change in [QpAttr::init(Access::empty()), rtr, QpAttr::rts(sq_psn)] {
             device.modify_qp(Time::ZERO, qp, &change).expect("the attributes are right");
         }
         let buffer = Sge { addr: buffer.addr(), len: longest as u32, lkey: mr.lkey };
@@ -61,6 +61,24 @@ impl Peer {
     pub(crate) fn receive(&mut self, now: Time, wr_id: u64) {
         let posted = self.device.post_recv(now, self.qp, &[RecvWr { wr_id, sges: &[self.buffer] }]);
         posted.expect("there are not more messages than receives");
+    }
+
+    /// Posts a message of so many bytes.
+    pub(crate) fn send(&mut self, now: Time, wr_id: u64, bytes: usize) {
+        let list = [Sge { len: bytes as u32, ..self.buffer }];
+        let posted =
+            self.device.post_send(now, self.qp, &[SendWr::new(wr_id, SendOp::Send, Payload::Sges(&list))]);
+        posted.expect("there are not more messages than room");
+    }
+
+    /// When it will do something by itself.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.device.next_timeout()
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        self.device.handle_timeout(now);
     }
 
     /// Completions since the last time.
@@ -108,4 +126,17 @@ fn packet(headers: Headers, payload: usize) -> Vec<u8> {
     packet.icrc = flow.compute(&bytes[..bytes.len() - ICRC_LEN]);
     packet.emit(&mut bytes).expect("as before");
     bytes
+}
+
+/// A packet in a few words.
+pub(crate) fn words(headers: &Headers) -> String {
+    let psn = headers.bth.psn;
+    match headers.aeth.map(|aeth| aeth.syndrome) {
+        Some(Syndrome::Nak(_)) => format!("NAK {psn}"),
+        Some(_) => format!("ACK {psn}"),
+        None => {
+            let name = headers.bth.opcode.name().trim_start_matches("RC_");
+            format!("{name} {psn}")
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::dice::Dice;
 use crate::failure::{Row, Wrong};
 use crate::ladder::Ladder;
 use crate::network::{Faults, Way};
-use crate::peer::{MTU, Peer};
+use crate::peer::{MTU, Peer, words};
 use crate::talk::{Players, Stop};
 
 /// Ticks that a packet takes.
@@ -260,18 +260,5 @@ impl<'a, 'p> Play<'a, 'p> {
         let mut rows = vec![Row::text("Wanted", &expected), Row::text("Seen", &seen)];
         rows.push(self.ladder.row());
         Wrong { rule, rows }.into()
-    }
-}
-
-/// A packet in a few words.
-fn words(headers: &Headers) -> String {
-    let psn = headers.bth.psn;
-    match headers.aeth.map(|aeth| aeth.syndrome) {
-        Some(Syndrome::Nak(_)) => format!("NAK {psn}"),
-        Some(_) => format!("ACK {psn}"),
-        None => {
-            let name = headers.bth.opcode.name().trim_start_matches("RC_");
-            format!("{name} {psn}")
-        }
     }
 }

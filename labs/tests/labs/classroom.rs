@@ -99,3 +99,34 @@ pub(crate) fn solution_passes(lab: &str) {
     }
     assert!(room.folder.progress(room.lab).unwrap().is_done(room.lab));
 }
+
+/// Tests of a lab: the rule that the starter breaks and words of the message, and wrong solutions.
+macro_rules! lab_tests {
+    ($module:ident, $name:literal, starter: $rule:literal $words:literal, $mutants:expr) => {
+        mod $module {
+            use ferroce_labs::fresh_seed;
+
+            use crate::classroom::{Classroom, Mutant, reject, solution_passes};
+
+            #[test]
+            fn the_starter_fails_for_its_reason() {
+                let failure = Classroom::new($name).fail(fresh_seed());
+                assert_eq!(failure.rule(), Some($rule), "{failure}");
+                assert!(failure.to_string().contains($words), "{failure}");
+            }
+
+            #[test]
+            fn the_solution_passes_whatever_the_seed() {
+                solution_passes($name);
+            }
+
+            #[test]
+            fn wrong_programs_are_told_by_the_rule_they_break() {
+                let mutants: &[Mutant] = $mutants;
+                reject($name, mutants);
+            }
+        }
+    };
+}
+
+pub(crate) use lab_tests;

@@ -2,7 +2,7 @@
 
 mod classroom;
 mod folders;
-mod go_back_n;
 mod hostile;
 mod packet_by_hand;
+mod protocol;
 mod verbs;

@@ -1,37 +1,8 @@
 //! The labs in which programs use verbs: what is right passes, what is wrong is told by the rule it breaks.
 
-use ferroce_labs::fresh_seed;
+use crate::classroom::lab_tests;
 
-use crate::classroom::{Classroom, Mutant, reject, solution_passes};
-
-/// Tests of a lab: the rule that the starter breaks and words of the message, and wrong solutions.
-macro_rules! lab {
-    ($module:ident, $name:literal, starter: $rule:literal $words:literal, $mutants:expr) => {
-        mod $module {
-            use super::*;
-
-            #[test]
-            fn the_starter_fails_for_its_reason() {
-                let failure = Classroom::new($name).fail(fresh_seed());
-                assert_eq!(failure.rule(), Some($rule), "{failure}");
-                assert!(failure.to_string().contains($words), "{failure}");
-            }
-
-            #[test]
-            fn the_solution_passes_whatever_the_seed() {
-                solution_passes($name);
-            }
-
-            #[test]
-            fn wrong_programs_are_told_by_the_rule_they_break() {
-                let mutants: &[Mutant] = $mutants;
-                reject($name, mutants);
-            }
-        }
-    };
-}
-
-lab!(ping_pong, "ping-pong", starter: "qp.rts" "queue pairs of the server, when it ended: [Init]", &[
+lab_tests!(ping_pong, "ping-pong", starter: "qp.rts" "queue pairs of the server, when it ended: [Init]", &[
     ("        end.qp.to_rts(psn).unwrap();\n", "", "qp.rts", "[Rtr]"),
     ("        end.post();\n", "", "receive.first", "receiver not ready"),
     ("                self.post();\n", "", "receive.first", "receiver not ready"),
@@ -46,7 +17,7 @@ lab!(ping_pong, "ping-pong", starter: "qp.rts" "queue pairs of the server, when 
     ),
 ]);
 
-lab!(flow_control, "flow-control", starter: "receive.ready" "receiver not ready", &[
+lab_tests!(flow_control, "flow-control", starter: "receive.ready" "receiver not ready", &[
     ("        for slot in 0..DEPTH {\n            receiver.post(slot);", "        for slot in 0..DEPTH - 1 {\n            receiver.post(slot);", "receive.ready", "receiver not ready"),
     ("credit: DEPTH,", "credit: 2 * DEPTH,", "receive.ready", "receiver not ready"),
     ("self.credit += BATCH;", "self.credit += BATCH + 1;", "receive.ready", "receiver not ready"),
@@ -56,7 +27,7 @@ lab!(flow_control, "flow-control", starter: "receive.ready" "receiver not ready"
     ("            self.qp.receive(0, (&self.credits, 0..1)).unwrap();\n        } else", "        } else", "receive.ready", "receiver not ready"),
 ]);
 
-lab!(completions, "completions", starter: "completion.sparse" "completions for", &[
+lab_tests!(completions, "completions", starter: "completion.sparse" "completions for", &[
     ("    while completed < blocks {\n        wait(&mut completed);\n    }\n", "", "completion.means-done", "when write_all returns"),
     ("n % BATCH == BATCH - 1 || n + 1 == blocks", "true", "cq.overflow", "Where"),
     ("n % BATCH == BATCH - 1 || n + 1 == blocks", "n % 2 == 1 || n + 1 == blocks", "cq.overflow", "Where"),
@@ -65,7 +36,7 @@ lab!(completions, "completions", starter: "completion.sparse" "completions for",
     ("(fill + n) as u8; SIZE]", "(fill + n + 1) as u8; SIZE]", "memory.until-completion", "block 0"),
 ]);
 
-lab!(key_value, "key-value", starter: "kv.found" "returned None", &[
+lab_tests!(key_value, "key-value", starter: "kv.found" "returned None", &[
     ("memory.write(slot as usize * SLOT + 8, &value.to_be_bytes());", "", "kv.found", "returned Some(0)"),
     ("                _ => slot = (slot + 1) % self.slots,", "                _ => return None,", "kv.found", "returned None"),
     ("found if found == key =>", "_ if key > 0 =>", "kv.missing", "not None"),
@@ -75,7 +46,7 @@ lab!(key_value, "key-value", starter: "kv.found" "returned None", &[
     ("_ => slot = (slot + 1) % self.slots,", "_ => slot = (slot + 1).min(self.slots - 1),", "kv.found", "returned None"),
 ]);
 
-lab!(atomics, "atomics", starter: "ticket.once" "tickets, in order: 0", &[
+lab_tests!(atomics, "atomics", starter: "ticket.once" "tickets, in order: 0", &[
     ("self.call(Op::FetchAdd(counter, 1))", "self.call(Op::Read(counter))", "ticket.once", "tickets, in order"),
     ("self.call(Op::FetchAdd(counter, 1))", "self.call(Op::FetchAdd(counter, 1)) + 1", "ticket.once", "tickets, in order"),
     ("self.call(Op::FetchAdd(counter, 1))", "self.call(Op::FetchAdd(counter, 2)) / 2", "ticket.counter", "the counter is"),
@@ -83,4 +54,12 @@ lab!(atomics, "atomics", starter: "ticket.once" "tickets, in order: 0", &[
     ("!= 0 {}", "> 1 {}", "lock.excludes", "the account has"),
     ("        self.call(Op::Write(lock));\n", "", "stage.time", "lock"),
     ("        self.call(Op::Write(account));\n", "", "lock.excludes", "the account has"),
+]);
+
+lab_tests!(all_reduce, "all-reduce", starter: "reduce.sum" "wrong sums at rank-0, rank-1", &[
+    ("sums[at] += number;", "sums[at] = number;", "reduce.sum", "wrong sums"),
+    ("        for _ in 0..2 * (ranks - 1) {", "        for _ in 0..ranks - 1 {", "stage.time", "receiver not ready"),
+    ("let sends = (self.rank + self.ranks + 1 - step) % self.ranks;", "let sends = (self.rank + self.ranks - step) % self.ranks;", "reduce.sum", "wrong sums"),
+    ("        assert!(self.received.wait().is_success());\n", "", "reduce.sum", "wrong sums"),
+    ("let gets = (self.rank + 2 * self.ranks - step - 1) % self.ranks;", "let gets = (self.rank + self.ranks - step) % self.ranks;", "reduce.sum", "wrong sums"),
 ]);
