@@ -15,6 +15,9 @@ pub struct DeviceConfig {
     pub name: String,
     /// Its addresses; the index is the GID index. An IPv4 address stands for its IPv4-mapped GID.
     pub gids: Vec<IpAddr>,
+    /// The first 8 bits of its queue-pair numbers, and of those that name its connections to peers while they are
+    /// made. Devices that share an address are told apart by them, so each has another. 255 is nobody's: it would be the lane of multicast, whose destination is QP 0xffffff.
+    pub lane: u8,
     /// The largest path MTU that its link carries.
     pub mtu: PathMtu,
     /// The choices on which NICs differ.
@@ -23,22 +26,19 @@ pub struct DeviceConfig {
     pub limits: Limits,
     /// How connections are managed.
     pub cm: CmConfig,
-    /// The upper eight bits of all numbers by which peers name this device's connections. Where several devices
-    /// share an address, each has a lane of its own, so that messages can be told apart.
-    pub lane: u8,
 }
 
 impl DeviceConfig {
-    /// A device with these addresses, path MTUs up to 4096 and everything else as usual.
+    /// A device with these addresses, which shares them with no other, path MTUs up to 4096 and everything else as usual.
     pub fn new(name: impl Into<String>, gids: impl Into<Vec<IpAddr>>) -> DeviceConfig {
         DeviceConfig {
             name: name.into(),
             gids: gids.into(),
+            lane: 0,
             mtu: PathMtu::Mtu4096,
             personality: Personality::default(),
             limits: Limits::default(),
             cm: CmConfig::default(),
-            lane: 0,
         }
     }
 
@@ -70,7 +70,7 @@ pub struct Limits {
     pub max_cq: u32,
     /// Entries of a completion queue.
     pub max_cqe: u32,
-    /// Queue pairs, at most 65,536.
+    /// Queue pairs, at most 65,520.
     pub max_qp: u32,
     /// Requests of a send or receive queue.
     pub max_qp_wr: u32,
@@ -103,7 +103,7 @@ impl Default for Limits {
             max_dm_size: 1 << 20,
             max_cq: 1 << 16,
             max_cqe: 1 << 18,
-            max_qp: 1 << 16,
+            max_qp: 65_520,
             max_qp_wr: 1 << 15,
             max_sge: 32,
             max_inline_data: 1024,

@@ -113,7 +113,7 @@ impl<T: TraceSink> Device<T> {
         Device {
             rng: Rng::new(seed),
             pds: Table::new(config.limits.max_pd as usize),
-            qps: QpTable::new(config.limits.max_qp, numbering),
+            qps: QpTable::new(config.lane, config.limits.max_qp, numbering),
             groups: Groups::default(),
             paused: 0,
             cm: Cm::new(&config, Rng::beside(seed)),

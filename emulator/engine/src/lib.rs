@@ -53,6 +53,7 @@ pub use qp::{
     AddressVector, AltPath, AttrMask, MigState, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType, Transition,
     transitions,
 };
+pub use qps::qpns_of;
 pub use rng::Seed;
 pub use snapshot::{
     CqSnapshot, MrSnapshot, QpSnapshot, RecvSlot, RequesterSnapshot, ResponderSnapshot, SendProgress,
