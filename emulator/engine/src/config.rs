@@ -29,7 +29,8 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// A device with these addresses, which shares them with no other, path MTUs up to 4096 and everything else as usual.
+    /// A device with these addresses, which no other device has, path MTUs up to 4096 and everything else as
+    /// usual.
     pub fn new(name: impl Into<String>, gids: impl Into<Vec<IpAddr>>) -> DeviceConfig {
         DeviceConfig {
             name: name.into(),

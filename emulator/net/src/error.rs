@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ferroce_wire::{PathMtu, UDP_PORT};
 
@@ -9,13 +10,35 @@ use ferroce_wire::{PathMtu, UDP_PORT};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
-    /// Somebody else has UDP port 4791 of the address.
-    #[error("UDP port {UDP_PORT} of {addr} is in use: {}", in_use_advice(*.addr, *.rxe))]
+    /// Somebody else has UDP port 4791 of the address. NICs of one user do not get into each other's way.
+    #[error("UDP port {UDP_PORT} of {addr} is in use: {}", in_use_advice(*.addr, *.rxe, *.holder))]
     PortInUse {
         /// The address.
         addr: IpAddr,
         /// The kernel's soft-RoCE driver is loaded, which takes the port on all addresses.
         rxe: bool,
+        /// The user whose program has it, if the system tells.
+        holder: Option<u32>,
+    },
+    /// There are as many NICs on the address as there can be.
+    #[error(
+        "{addr} has 255 devices, which is all that one address can have: close some, or use another address"
+    )]
+    NoLane {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// The directory in which processes find each other cannot be used.
+    #[error(
+        "{} cannot be used to share addresses with other processes: {why}; make it a directory that only you may \
+         enter (`chmod 700`), or name another one with FERROCE_RUNTIME_DIR, for all your Ferroce programs",
+        .path.display()
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The address belongs to another machine.
     #[error(
@@ -143,17 +166,27 @@ impl NetError {
     }
 }
 
-fn in_use_advice(addr: IpAddr, rxe: bool) -> String {
+fn in_use_advice(addr: IpAddr, rxe: bool, holder: Option<u32>) -> String {
     let other = match addr {
         IpAddr::V4(addr) if addr.is_loopback() => " (all of 127.0.0.0/8 are addresses of this machine)",
         _ => "",
     };
-    if rxe {
-        "the kernel module rdma_rxe is loaded and takes this port on every address; unload it with \
-         `modprobe -r rdma_rxe`, or run in another network namespace"
-            .to_owned()
-    } else {
-        format!("another Ferroce device has this address; stop it, or use another address{other}")
+    let own = nix::unistd::Uid::effective().as_raw();
+    match holder {
+        _ if rxe => {
+            "the kernel module rdma_rxe is loaded and takes this port on every address; unload it with \
+                     `modprobe -r rdma_rxe`, or run in another network namespace"
+                .to_owned()
+        }
+        Some(user) if user != own => {
+            format!(
+                "a program of user {user} has it, and only NICs of one user share an address; stop it, or use another address{other}"
+            )
+        }
+        _ => format!(
+            "a program of yours has it that is no Ferroce NIC, or one that was started with another \
+             FERROCE_RUNTIME_DIR; stop it, or use another address{other}"
+        ),
     }
 }
 

@@ -88,7 +88,7 @@ impl Hub {
         let queue = Arc::new(Queue { packets: Mutex::default(), ready });
         let mut places = self.places.lock();
         if let Some(addr) = addrs.iter().find(|addr| places.queues.contains_key(addr)) {
-            return Err(NetError::PortInUse { addr: *addr, rxe: false });
+            return Err(NetError::PortInUse { addr: *addr, rxe: false, holder: None });
         }
         places.queues.extend(addrs.iter().map(|addr| (*addr, Arc::clone(&queue))));
         drop(places);
@@ -195,7 +195,12 @@ impl Link for HubLink {
             segmentation: false,
             receive_buffer: QUEUE * 4096,
         };
-        LinkInfo { layers: vec!["hub"], ports: self.addrs.iter().map(port).collect(), last_error: None }
+        LinkInfo {
+            layers: vec!["hub"],
+            lane: 0,
+            ports: self.addrs.iter().map(port).collect(),
+            last_error: None,
+        }
     }
 }
 

@@ -21,6 +21,7 @@
 //!   station of its own beside the kernel; [`Hub`] joins devices inside one process. [`FaultyLink`] and
 //!   [`RecordedLink`] are middleware that fits around any link.
 //! * [`ThisProcess`] is memory in which pages may be missing, for on-demand regions.
+//! * NICs of one user share an address, in one process or in several, and may talk to each other there.
 //! * [`NetError`] says why a NIC could not be opened, and what to do about it.
 //!
 //! This crate is for Linux: segmentation offload, packet sockets and eventfd have no portable counterpart. The
@@ -39,6 +40,7 @@ mod link;
 mod nic;
 mod pieces;
 mod record;
+mod share;
 #[expect(unsafe_code, reason = "sending and receiving in batches exist as system calls only")]
 mod sys;
 mod udp;
@@ -53,5 +55,6 @@ pub use interface::Interface;
 pub use link::{Burst, IcrcCheck, IcrcMode, Link, LinkCounters, LinkInfo, PortInfo};
 pub use nic::{Nic, NicBuilder};
 pub use record::{PcapWriter, RecordedLink};
+pub use share::runtime_directory;
 pub use sys::ThisProcess;
 pub use udp::UdpLink;

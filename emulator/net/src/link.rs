@@ -204,6 +204,10 @@ counters! {
     rx_checksum_errors,
     /// Packets lost because they came faster than they were taken.
     rx_overflows,
+    /// Packets for another NIC on the same address that came here and were handed over to it.
+    rx_handed_over,
+    /// Packets that another NIC on the same address has handed over to this one.
+    rx_taken_over,
     /// Faults injected into sent packets.
     tx_faults,
     /// Faults injected into received packets.
@@ -215,6 +219,9 @@ counters! {
 pub struct LinkInfo {
     /// From the device outwards, such as `["faults", "udp"]`.
     pub layers: Vec<&'static str>,
+    /// The first 8 bits of the device's queue-pair numbers, by which packets are told apart from those of other
+    /// NICs on the same address; 0 where addresses are not shared.
+    pub lane: u8,
     /// One entry for each address of the device, in the device's order.
     pub ports: Vec<PortInfo>,
     /// The last failed send or receive.

@@ -10,6 +10,7 @@ use ferroce_wire::{PseudoHeader, UDP_PORT};
 use std::net::IpAddr;
 
 use crate::link::{Burst, Link, LinkCounters, LinkInfo};
+use crate::sys::fork;
 
 /// Writes IP packets into a capture file (pcap with nanoseconds, link type 101 "raw IP").
 pub struct PcapWriter<W: Write> {
@@ -71,6 +72,8 @@ pub struct RecordedLink<L: Link> {
     /// The link's time 0, since 1970.
     origin: Duration,
     unflushed: bool,
+    /// The process that records.
+    born: u32,
 }
 
 impl<L: Link> RecordedLink<L> {
@@ -81,7 +84,13 @@ impl<L: Link> RecordedLink<L> {
     pub fn new(inner: L, out: Box<dyn Write + Send>, now: Time) -> io::Result<RecordedLink<L>> {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let origin = wall.saturating_sub(now.since(Time::ZERO));
-        Ok(RecordedLink { inner, file: Some(PcapWriter::new(out)?), origin, unflushed: false })
+        Ok(RecordedLink {
+            inner,
+            file: Some(PcapWriter::new(out)?),
+            origin,
+            unflushed: false,
+            born: fork::generation(),
+        })
     }
 
     fn flush(&mut self) {
@@ -163,6 +172,10 @@ impl<L: Link> Link for RecordedLink<L> {
 
 impl<L: Link> Drop for RecordedLink<L> {
     fn drop(&mut self) {
+        if self.born != fork::generation() {
+            // A forked child has a copy of what is yet to be written. The parent will write it.
+            return std::mem::forget(self.file.take());
+        }
         self.flush();
     }
 }

@@ -37,7 +37,8 @@ fn train(flow: &Flow, count: u16, segment: usize, ident_step: u16) -> Vec<u8> {
     let mut bytes = vec![0; usize::from(count - 1) * segment + last];
     for (number, packet) in (0..).zip(bytes.chunks_mut(segment)) {
         let (covered, icrc) = packet.split_last_chunk_mut::<ICRC_LEN>().unwrap();
-        covered.fill(number as u8);
+        // The destination QP, 0, is nobody's in particular.
+        covered[8..].fill(number as u8);
         *icrc = flow.pseudo_header(number * ident_step).compute(covered).to_le_bytes();
     }
     bytes

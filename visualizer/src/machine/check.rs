@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_is_essential() {
-        let taken = no_port(&NetError::PortInUse { addr: "127.0.0.1".parse().unwrap(), rxe: true });
+        let taken =
+            no_port(&NetError::PortInUse { addr: "127.0.0.1".parse().unwrap(), rxe: true, holder: None });
         assert_eq!(taken.standing, Standing::Missing);
         assert!(taken.remedy.is_some_and(|remedy| remedy.contains("modprobe -r rdma_rxe")));
     }

@@ -299,6 +299,7 @@ impl Link for EthernetLink {
         };
         LinkInfo {
             layers: vec![self.port.layer()],
+            lane: 0,
             ports: self.addresses.iter().map(port).collect(),
             last_error: self.host.trouble.map(|trouble| trouble.to_string()),
         }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use ferroce_engine::{
     CmConfig, Device, DeviceConfig, Limits, NoTrace, PathMtu, Personality, Seed, TraceSink,
 };
-use parking_lot::Mutex;
 
 use super::core::Core;
 use super::progress::{Kicker, Progress};
@@ -23,6 +22,7 @@ use crate::interface::Interface;
 use crate::link::{IcrcCheck, Link, PortInfo};
 use crate::record::RecordedLink;
 use crate::sys;
+use crate::sys::fork::{Gate, rest_at_forks};
 use crate::udp::UdpLink;
 
 /// Describes a [`Nic`] and opens it.
@@ -42,7 +42,6 @@ pub struct NicBuilder<T = NoTrace> {
     personality: Personality,
     limits: Limits,
     cm: CmConfig,
-    lane: u8,
     path_mtu: Option<PathMtu>,
     seed: Option<Seed>,
     icrc: IcrcCheck,
@@ -62,7 +61,6 @@ impl NicBuilder {
             personality: Personality::default(),
             limits: Limits::default(),
             cm: CmConfig::default(),
-            lane: 0,
             path_mtu: None,
             seed: None,
             icrc: IcrcCheck::default(),
@@ -79,7 +77,8 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         NicBuilder { name: name.into(), ..self }
     }
 
-    /// Adds an address. The first one gets GID index 0.
+    /// Adds an address. The first one gets GID index 0. Other NICs of this user, of this process or another, may
+    /// have the same.
     pub fn address(mut self, addr: IpAddr) -> Self {
         self.addresses.push(addr);
         self
@@ -130,11 +129,6 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         NicBuilder { cm, ..self }
     }
 
-    /// The upper eight bits of the numbers of its connections, for NICs that share an address; 0 if nothing is said.
-    pub fn lane(self, lane: u8) -> Self {
-        NicBuilder { lane, ..self }
-    }
-
     /// The largest path MTU; if nothing is said, the largest that fits through the interface.
     pub fn path_mtu(self, mtu: PathMtu) -> Self {
         NicBuilder { path_mtu: Some(mtu), ..self }
@@ -183,7 +177,6 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             personality: self.personality,
             limits: self.limits,
             cm: self.cm,
-            lane: self.lane,
             path_mtu: self.path_mtu,
             seed: self.seed,
             icrc: self.icrc,
@@ -219,15 +212,16 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         let link = middleware(link, self.recording, &self.faults, &clock)?;
         let info = link.info();
         let config = DeviceConfig {
+            lane: info.lane,
             mtu,
             personality: self.personality,
             limits: self.limits,
             cm: self.cm,
-            lane: self.lane,
             ..DeviceConfig::new(self.name.clone(), self.addresses)
         };
         let core = Core::new(Device::new(config, seed, self.trace), link);
-        let shared = Arc::new(Shared { core: Mutex::new(core), kicker: Kicker::new()?, clock });
+        let shared = Arc::new(Shared { core: Gate::new(core), kicker: Kicker::new()?, clock });
+        rest_at_forks(&shared);
         let _progress = Progress::start(&shared, &self.name)?;
         Ok(Nic { shared, _progress, info })
     }

@@ -14,7 +14,7 @@ use ferroce_engine::{
     Arm, AsyncEvent, Counters, Cq, Device, NoTrace, PostError, Qpn, RecvWr, SendWr, Time, TraceSink,
     VerbsError, Wc,
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use self::core::Core;
 pub use builder::NicBuilder;
@@ -22,6 +22,7 @@ use notify::Parker;
 use progress::{Kicker, Progress};
 
 use crate::link::{LinkCounters, LinkInfo};
+use crate::sys::fork::{Gate, Gated, Moment};
 
 /// A running NIC: a [`Device`] on a link.
 ///
@@ -42,6 +43,12 @@ use crate::link::{LinkCounters, LinkInfo};
 /// thread, wake a future or write to a file descriptor; [`wait_cq`](Self::wait_cq) is the first of these, ready
 /// made.
 ///
+/// # Forking
+///
+/// A process that is forked from one with a NIC has a copy that is cut off from the network: what it sends is
+/// lost, and nothing arrives. The parent's NIC does not notice, whatever the child does with its copy. The child
+/// can open a NIC of its own, on the same address too. A thread must not fork inside [`with`](Self::with).
+///
 /// Dropping a `Nic` closes its sockets and ends its thread.
 pub struct Nic<T: TraceSink = NoTrace> {
     shared: Arc<Shared<T>>,
@@ -52,9 +59,15 @@ pub struct Nic<T: TraceSink = NoTrace> {
 
 /// What the NIC's handle and its thread both have.
 struct Shared<T> {
-    core: Mutex<Core<T>>,
+    core: Gate<Core<T>>,
     kicker: Kicker,
     clock: Clock,
+}
+
+impl<T: TraceSink + Send> Gated for Shared<T> {
+    fn at_fork(&self, moment: Moment) {
+        self.core.at_fork(moment);
+    }
 }
 
 impl Nic {

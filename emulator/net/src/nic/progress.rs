@@ -13,31 +13,35 @@ use parking_lot::MutexGuard;
 use super::Shared;
 use super::core::Next;
 use crate::error::NetError;
-use crate::sys;
+use crate::sys::{self, fork, fork::Cut};
 
 /// Wakes the thread.
-pub(super) struct Kicker(EventFd);
+pub(super) struct Kicker(Cut<EventFd>);
 
 impl Kicker {
     pub(super) fn new() -> Result<Kicker, NetError> {
         let fd = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC);
-        fd.map(Kicker).map_err(|errno| NetError::system("create an eventfd")(io::Error::from(errno)))
+        fd.map(Cut::new)
+            .map(Kicker)
+            .map_err(|errno| NetError::system("create an eventfd")(io::Error::from(errno)))
     }
 
     pub(super) fn kick(&self) {
         // Adding 1 fails only when the counter is at its maximum, and then the thread is about to wake anyway.
-        self.0.write(1).ok();
+        self.0.get().write(1).ok();
     }
 
     fn reset(&self) {
         // Fails when nobody has kicked.
-        self.0.read().ok();
+        self.0.get().read().ok();
     }
 }
 
 /// The thread. It ends when this is dropped.
 pub(super) struct Progress<T: TraceSink> {
     shared: Arc<Shared<T>>,
+    /// Which process it runs in.
+    born: u32,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,7 +56,7 @@ impl<T: TraceSink + Send + 'static> Progress<T> {
             mask.thread_set_mask().ok();
         }
         let thread = thread.map_err(NetError::system("start a thread"))?;
-        Ok(Progress { shared: Arc::clone(shared), thread: Some(thread) })
+        Ok(Progress { shared: Arc::clone(shared), born: fork::generation(), thread: Some(thread) })
     }
 }
 
@@ -61,6 +65,10 @@ impl<T: TraceSink> Drop for Progress<T> {
         self.shared.core.lock().stopping = true;
         self.shared.kicker.kick();
         let Some(thread) = self.thread.take() else { return };
+        if self.born != fork::generation() {
+            // A forked child has no such thread. To wait for it or to give it up would touch what is not there.
+            return std::mem::forget(thread);
+        }
         // A waker that this very thread woke may drop the last handle. It cannot wait for itself, but it ends.
         if thread.thread().id() != thread::current().id() {
             thread.join().ok();

@@ -4,7 +4,12 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use ferroce_engine::qpns_of;
 use ferroce_wire::UDP_PORT;
+
+/// Where the lane stands in a packet: the first byte of the BTH's destination QP.
+const LANE_AT: u32 = 5;
+const UDP_HEADER: u32 = 8;
 
 /// A filter program.
 pub(crate) struct Filter(Vec<libc::sock_filter>);
@@ -19,16 +24,37 @@ const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const JUMP_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const JUMP_GREATER_OR_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 const JUMP_SET: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 impl Filter {
-    /// Takes nothing.
-    pub(crate) fn nothing() -> Filter {
-        Filter(vec![op(RETURN, 0, 0, 0)])
+    /// For a group of sockets: picks the socket of the lane that a packet is for, `lanes` being those of the
+    /// sockets by their numbers. What is for no lane goes to the first.
+    pub(crate) fn steer(lanes: &[u8]) -> Filter {
+        let mut program = vec![op(LOAD_BYTE, LANE_AT, 0, 0)];
+        for (number, lane) in (0..).zip(lanes) {
+            program.push(op(JUMP_EQUAL, u32::from(*lane), 0, 1));
+            program.push(op(RETURN, number, 0, 0));
+        }
+        program.push(op(RETURN, 0, 0, 0));
+        Filter(program)
     }
 
-    /// Takes whole UDP datagrams to port 4791 of `addr` in IPv4 packets without options, if the frame was
+    /// For a UDP socket beside a tap, which shows the packets of queue pairs in `lane`: takes all others.
+    pub(crate) fn strangers_to(lane: u8) -> Filter {
+        let own = qpns_of(lane);
+        Filter(vec![
+            op(LOAD_WORD, UDP_HEADER + LANE_AT - 1, 0, 0),
+            op(AND, 0x00ff_ffff, 0, 0),
+            op(JUMP_GREATER_OR_EQUAL, own.start, 0, 2),
+            op(JUMP_GREATER_OR_EQUAL, own.end, 1, 0),
+            op(RETURN, 0, 0, 0),
+            op(RETURN, u32::MAX, 0, 0),
+        ])
+    }
+
+    /// For a tap: takes whole UDP datagrams to port 4791 of `addr` in IPv4 packets without options, if the frame was
     /// addressed to this machine.
     pub(crate) fn roce_to(addr: Ipv4Addr) -> Filter {
         let wanted = [
@@ -86,9 +112,18 @@ fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 
 /// From now on the socket takes only what `filter` takes.
 pub(crate) fn attach_filter(fd: BorrowedFd<'_>, filter: &Filter) -> io::Result<()> {
+    attach(fd, libc::SO_ATTACH_FILTER, filter)
+}
+
+/// From now on `filter` picks the socket of the group of which `fd` is one.
+pub(crate) fn attach_steering(fd: BorrowedFd<'_>, filter: &Filter) -> io::Result<()> {
+    attach(fd, libc::SO_ATTACH_REUSEPORT_CBPF, filter)
+}
+
+fn attach(fd: BorrowedFd<'_>, name: i32, filter: &Filter) -> io::Result<()> {
     let program = libc::sock_fprog { len: filter.0.len() as u16, filter: filter.0.as_ptr().cast_mut() };
     let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    let level = libc::SOL_SOCKET;
     // SAFETY: `program` points to `len` instructions, and the kernel only reads, checks and copies them.
     super::check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const program).cast(), len) })
 }

@@ -9,6 +9,7 @@ mod batch;
 mod control;
 mod device;
 mod filter;
+pub(crate) mod fork;
 mod memory;
 
 use std::io;
@@ -22,7 +23,7 @@ pub(crate) use device::{
     interface_hardware, interface_is_up, interface_mtu, interface_queue, open_tap, receive_also,
     receive_no_more, set_interface_mtu, set_interface_up,
 };
-pub(crate) use filter::{Filter, attach_filter, detach_filter};
+pub(crate) use filter::{Filter, attach_filter, attach_steering, detach_filter};
 pub use memory::ThisProcess;
 
 /// Opens a non-blocking socket that does not survive `exec`.

@@ -10,6 +10,7 @@ use super::transmit::USUAL_HOP_LIMIT;
 use super::{Port, UdpLink, configure};
 use crate::interface::Interface;
 use crate::link::Failure;
+use crate::sys::fork::Cut;
 use crate::sys::{self, SockAddr};
 
 /// `IPV6_MULTICAST_ALL` of linux/in6.h.
@@ -46,8 +47,8 @@ impl Port {
         sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         sys::bind(socket.as_fd(), &SockAddr::ip(group, UDP_PORT, interface.index))?;
         become_member(&socket, group, interface.index)?;
-        let port =
-            Port { addr: group, scope: interface.index, interface, socket, tap: None, icrc_reason: None };
+        let (addr, scope, socket) = (group, interface.index, Cut::new(socket));
+        let port = Port { addr, interface, scope, socket, seat: None, tap: None, icrc_reason: None };
         port.receive_joined()?;
         Ok(port)
     }

@@ -10,14 +10,19 @@
 //! receives. The last one matters for checking the ICRC, and `CAP_NET_RAW` cures it: see [`IcrcCheck`].
 
 mod group;
+mod holder;
 mod receive;
+mod sort;
 mod tap;
 mod transmit;
 
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ferroce_engine::{RxMeta, Time, TxLimits};
 use ferroce_wire::UDP_PORT;
@@ -25,6 +30,8 @@ use ferroce_wire::UDP_PORT;
 use crate::error::NetError;
 use crate::interface::{Interface, is_link_local};
 use crate::link::{Burst, Failure, IcrcCheck, IcrcMode, Link, LinkCounters, LinkInfo, PortInfo};
+use crate::share::{self, Binding, Seat};
+use crate::sys::fork::Cut;
 use crate::sys::{self, Inbox, SockAddr};
 
 /// Most packets in one train: what Linux has allowed since segmentation exists.
@@ -36,11 +43,19 @@ const MAX_TRAIN: usize = 65_535 - 40 - 8;
 /// What to ask the kernel for, in bytes; it grants what its limits (`net.core.rmem_max`) allow.
 const SOCKET_BUFFER: i32 = 8 << 20;
 
-/// UDP sockets on port 4791.
+/// How often to look at the entrances through which packets seldom come, while there is traffic.
+const SELDOM: Duration = Duration::from_micros(100);
+
+/// How long a port may still be in use by a process that is ending, or is about to become another program.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// UDP sockets on port 4791, alone or in company of other NICs of this user.
 pub struct UdpLink {
     /// One for each address of the device, then those that receive for multicast groups.
     ports: Vec<Port>,
     inbox: Inbox,
+    /// When to look at the entrances through which packets seldom come.
+    look: Cell<Time>,
     /// Turned off for good when the kernel refuses a train.
     segmentation: bool,
     /// Packets of the first burst to be offered again that were sent already.
@@ -55,9 +70,12 @@ struct Port {
     interface: Interface,
     /// The interface of a link-local address and of the peers it can reach; else 0.
     scope: u32,
-    socket: OwnedFd,
-    /// Where packets are received when all of the ICRC is to be checked; the socket then takes none.
-    tap: Option<OwnedFd>,
+    socket: Cut<OwnedFd>,
+    /// Our place among those who share the address; none for a multicast group, whose packets all of them get.
+    seat: Option<Seat>,
+    /// Where packets are received when all of the ICRC is to be checked; the socket then takes only those for
+    /// others.
+    tap: Option<Cut<OwnedFd>>,
     icrc_reason: Option<String>,
 }
 
@@ -74,15 +92,30 @@ impl UdpLink {
         {
             return Err(NetError::Twice { addr: *addr });
         }
-        let ports = addrs.iter().map(|addr| Port::open(*addr, icrc)).collect::<Result<_, _>>()?;
-        Ok(UdpLink {
-            ports,
+        let places = addrs.iter().map(|addr| Ok((*addr, scope_of(*addr)?)));
+        let places: Vec<(IpAddr, u32)> = places.collect::<Result<_, NetError>>()?;
+        let seats = share::join(&places, |binding: Binding| {
+            let (addr, scope) = places[binding.index];
+            bind(addr, scope, binding.alone)
+        })?;
+        let ports = places.iter().zip(seats).map(|((addr, scope), (seat, socket))| {
+            let interface = Interface::of(*addr)?;
+            let (addr, scope, seat) = (*addr, *scope, Some(seat));
+            Ok(Port { addr, interface, scope, socket, seat, tap: None, icrc_reason: None })
+        });
+        let mut link = UdpLink {
+            ports: ports.collect::<Result<_, NetError>>()?,
             inbox: Inbox::new(),
+            look: Cell::new(Time::ZERO),
             segmentation: true,
             sent_of_first: 0,
             counters: LinkCounters::default(),
             failure: None,
-        })
+        };
+        for port in &mut link.ports {
+            port.choose_receiver(icrc)?;
+        }
+        Ok(link)
     }
 
     /// The interfaces of the addresses, in their order.
@@ -114,8 +147,9 @@ impl Link for UdpLink {
         self.send_bursts(bursts)
     }
 
-    fn receive(&mut self, _: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
-        (0..self.ports.len()).map(|port| self.receive_at(port, deliver)).sum()
+    fn receive(&mut self, now: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
+        let received = (0..self.ports.len()).map(|port| self.receive_at(port, now, deliver)).sum();
+        if now < self.look.get() { received } else { received + self.receive_seldom(now, deliver) }
     }
 
     fn join(&mut self, group: IpAddr) {
@@ -128,78 +162,74 @@ impl Link for UdpLink {
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {
-        let fds = self.ports.iter().flat_map(|port| [Some(&port.socket), port.tap.as_ref()]);
+        let fds = self.ports.iter().flat_map(|port| {
+            [
+                Some(port.socket.as_fd()),
+                port.tap.as_ref().map(AsFd::as_fd),
+                port.seat.as_ref().map(Seat::door),
+            ]
+        });
         to.extend(fds.flatten().map(|fd| fd.as_raw_fd()));
+        // Who asks will sleep, and may be woken by any of them.
+        self.look.set(Time::ZERO);
     }
 
     fn counters(&self) -> LinkCounters {
         // A socket that is not received from drops all that comes, which is as it should be.
-        let receivers = self.ports.iter().map(|port| port.tap.as_ref().unwrap_or(&port.socket));
-        let rx_overflows = receivers.map(|fd| sys::drops(fd.as_fd())).sum();
+        let rx_overflows = self.ports.iter().map(|port| sys::drops(port.receiver().as_fd())).sum();
         LinkCounters { rx_overflows, ..self.counters }
     }
 
     fn info(&self) -> LinkInfo {
         let ports = self.own_ports().map(|port| port.info(self.segmentation)).collect();
-        LinkInfo { layers: vec!["udp"], ports, last_error: self.failure.map(|failure| failure.to_string()) }
+        let lane = self.ports.iter().find_map(|port| port.seat.as_ref()).map_or(0, Seat::lane);
+        let last_error = self.failure.map(|failure| failure.to_string());
+        LinkInfo { layers: vec!["udp"], lane, ports, last_error }
+    }
+}
+
+impl Drop for UdpLink {
+    fn drop(&mut self) {
+        for Port { seat, socket, .. } in self.ports.drain(..) {
+            if let Some(seat) = seat {
+                seat.leave(socket);
+            }
+        }
     }
 }
 
 impl Port {
-    fn open(addr: IpAddr, icrc: IcrcCheck) -> Result<Port, NetError> {
-        let (socket, interface) = Port::bind(addr)?;
-        let mut port = Port {
-            addr,
-            scope: if is_link_local(addr) { interface.index } else { 0 },
-            interface,
-            socket,
-            tap: None,
-            icrc_reason: None,
-        };
+    /// Decides how packets are received, which decides how much of their ICRC can be checked.
+    fn choose_receiver(&mut self, icrc: IcrcCheck) -> Result<(), NetError> {
         if icrc == IcrcCheck::Partial {
-            port.icrc_reason = Some("it was asked for".to_owned());
-        } else if icrc == IcrcCheck::Auto && addr.is_loopback() {
-            port.icrc_reason = Some("packets to a loopback address never leave this machine".to_owned());
-        } else if let IpAddr::V4(v4) = addr {
-            match tap::open(v4, &port.interface) {
+            self.icrc_reason = Some("it was asked for".to_owned());
+        } else if icrc == IcrcCheck::Auto && self.addr.is_loopback() {
+            self.icrc_reason = Some("packets to a loopback address never leave this machine".to_owned());
+        } else if let IpAddr::V4(v4) = self.addr {
+            match tap::open(v4, &self.interface) {
                 Ok(tap) => {
-                    sys::attach_filter(port.socket.as_fd(), &sys::Filter::nothing())
+                    let lane = self.seat.as_ref().map_or(0, Seat::lane);
+                    sys::attach_filter(self.socket.as_fd(), &sys::Filter::strangers_to(lane))
                         .map_err(NetError::system("attach a filter to the UDP socket"))?;
-                    port.tap = Some(tap);
+                    self.tap = Some(Cut::new(tap));
                 }
                 Err(error) if icrc == IcrcCheck::Full => return Err(NetError::NoPermission(error)),
                 Err(error) => {
-                    port.icrc_reason = Some(format!("a packet socket needs CAP_NET_RAW ({error})"));
+                    self.icrc_reason = Some(format!("a packet socket needs CAP_NET_RAW ({error})"));
                 }
             }
         }
         // With a tap, packets from outside must not be joined, because that loses their Identifications. Trains
         // from this machine come joined, and need not be cut up for a socket that drops them.
-        if port.tap.is_none() || addr.is_loopback() {
-            port.receive_joined().map_err(NetError::system("prepare the UDP socket"))?;
+        if self.tap.is_none() || self.addr.is_loopback() {
+            self.receive_joined().map_err(NetError::system("prepare the UDP socket"))?;
         }
-        Ok(port)
+        Ok(())
     }
 
-    fn bind(addr: IpAddr) -> Result<(OwnedFd, Interface), NetError> {
-        let domain = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let socket =
-            sys::socket(domain, libc::SOCK_DGRAM, 0).map_err(NetError::system("open a UDP socket"))?;
-        configure(&socket, addr).map_err(NetError::system("prepare the UDP socket"))?;
-        let interface = Interface::of(addr)?;
-        group::send_through(socket.as_fd(), addr, interface.index)
-            .map_err(NetError::system("prepare the UDP socket for multicast"))?;
-        let scope = if is_link_local(addr) { interface.index } else { 0 };
-        sys::bind(socket.as_fd(), &SockAddr::ip(addr, UDP_PORT, scope)).map_err(|error| {
-            match error.raw_os_error() {
-                Some(libc::EADDRINUSE) => {
-                    NetError::PortInUse { addr, rxe: Path::new("/sys/module/rdma_rxe").exists() }
-                }
-                Some(libc::EADDRNOTAVAIL | libc::ENODEV) => NetError::NotOurs { addr },
-                _ => NetError::System { doing: "bind UDP port 4791", source: error },
-            }
-        })?;
-        Ok((socket, interface))
+    /// Where packets come in.
+    fn receiver(&self) -> &Cut<OwnedFd> {
+        self.tap.as_ref().unwrap_or(&self.socket)
     }
 
     /// Lets the kernel join packets that arrived together into one message.
@@ -208,8 +238,7 @@ impl Port {
     }
 
     fn info(&self, segmentation: bool) -> PortInfo {
-        let receiver = self.tap.as_ref().unwrap_or(&self.socket).as_fd();
-        let buffer = sys::option(receiver, libc::SOL_SOCKET, libc::SO_RCVBUF).unwrap_or(0);
+        let buffer = sys::option(self.receiver().as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF).unwrap_or(0);
         let hidden = self.addr.is_ipv4() && self.tap.is_none();
         PortInfo {
             addr: self.addr,
@@ -221,6 +250,43 @@ impl Port {
             receive_buffer: buffer.max(0) as usize,
         }
     }
+}
+
+/// The interface of a link-local address, else 0.
+fn scope_of(addr: IpAddr) -> Result<u32, NetError> {
+    if is_link_local(addr) { Ok(Interface::of(addr)?.index) } else { Ok(0) }
+}
+
+/// A UDP socket on port 4791 of `addr`, in the group of this user's sockets there. If we are to be `alone`, nobody
+/// may have the port.
+fn bind(addr: IpAddr, scope: u32, alone: bool) -> Result<Cut<OwnedFd>, NetError> {
+    let domain = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let socket = sys::socket(domain, libc::SOCK_DGRAM, 0).map_err(NetError::system("open a UDP socket"))?;
+    let socket = Cut::new(socket);
+    let prepare = NetError::system("prepare the UDP socket");
+    let share = || sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1).map_err(&prepare);
+    configure(socket.get(), addr).map_err(&prepare)?;
+    group::send_through(socket.as_fd(), addr, Interface::of(addr)?.index)
+        .map_err(NetError::system("prepare the UDP socket for multicast"))?;
+    if !alone {
+        share()?;
+    }
+    let start = Instant::now();
+    while let Err(error) = sys::bind(socket.as_fd(), &SockAddr::ip(addr, UDP_PORT, scope)) {
+        match error.raw_os_error() {
+            Some(libc::EADDRINUSE) if start.elapsed() < GRACE => thread::sleep(Duration::from_millis(1)),
+            Some(libc::EADDRINUSE) => {
+                let rxe = Path::new("/sys/module/rdma_rxe").exists();
+                return Err(NetError::PortInUse { addr, rxe, holder: holder::of_port(addr) });
+            }
+            Some(libc::EADDRNOTAVAIL | libc::ENODEV) => return Err(NetError::NotOurs { addr }),
+            _ => return Err(NetError::System { doing: "bind UDP port 4791", source: error }),
+        }
+    }
+    if alone {
+        share()?;
+    }
+    Ok(socket)
 }
 
 /// Options of a UDP socket that do not depend on how much of the ICRC is checked.

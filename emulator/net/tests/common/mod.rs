@@ -1,5 +1,6 @@
 //! Two NICs, connected.
 
+pub(crate) mod child;
 pub(crate) mod network;
 
 use std::net::{IpAddr, Ipv4Addr};

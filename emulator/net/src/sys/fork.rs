@@ -1,0 +1,199 @@
+//! What becomes of a NIC in a process that is forked from its own.
+//!
+//! The child has a copy of everything but the threads, and its descriptors are the parent's sockets. It must not
+//! use them: what it received the parent would miss. So in the child each descriptor is replaced by one of
+//! `/dev/null`, under the same number. The NIC's copy is cut off from the network, as if its cable had been
+//! pulled, and can be dropped without the parent noticing; a new NIC can be opened beside it.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdGuard, Once, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use parking_lot::lock_api::RawMutex as _;
+use parking_lot::{Mutex, MutexGuard, RawMutex};
+
+/// How often this process and its ancestors have forked, as counted in the children.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Descriptors that a child must not have.
+static DESCRIPTORS: StdMutex<Vec<RawFd>> = StdMutex::new(Vec::new());
+
+/// Locks that must not be held by a thread that the child will not have.
+static GATES: StdMutex<Vec<Weak<dyn Gated>>> = StdMutex::new(Vec::new());
+
+/// What takes the place of descriptors.
+static NULL: OnceLock<Option<File>> = OnceLock::new();
+
+/// How long to wait for a lock before forking. It is free within one turn, unless the thread that forks has it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A descriptor that is this process's alone: in a forked child it leads nowhere.
+pub(crate) struct Cut<T: AsFd> {
+    inner: T,
+    born: u32,
+}
+
+impl<T: AsFd> Cut<T> {
+    pub(crate) fn new(inner: T) -> Cut<T> {
+        prepare_for_forks();
+        lock(&DESCRIPTORS).push(inner.as_fd().as_raw_fd());
+        Cut { inner, born: generation() }
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        &self.inner
+    }
+
+    /// True in a child, where it leads nowhere.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.born != generation()
+    }
+}
+
+impl<T: AsFd> AsFd for Cut<T> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl<T: AsFd> Drop for Cut<T> {
+    fn drop(&mut self) {
+        // Before it is closed, and its number given to something else.
+        let number = self.inner.as_fd().as_raw_fd();
+        lock(&DESCRIPTORS).retain(|other| *other != number);
+    }
+}
+
+/// A number that is another in a forked child.
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Something with a [`Gate`].
+pub(crate) trait Gated: Send + Sync {
+    /// Calls [`Gate::at_fork`].
+    fn at_fork(&self, moment: Moment);
+}
+
+/// From now on `gated` is at rest whenever the process forks.
+pub(crate) fn rest_at_forks(gated: &Arc<impl Gated + 'static>) {
+    prepare_for_forks();
+    let mut gates = lock(&GATES);
+    gates.retain(|gate| gate.strong_count() > 0);
+    let gate = Arc::downgrade(gated);
+    gates.push(gate);
+}
+
+/// The three moments of a fork, see pthread_atfork(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    InParent,
+    InChild,
+}
+
+/// A lock that is free in a forked child, with contents that nobody was changing.
+pub(crate) struct Gate<T> {
+    mutex: Mutex<T>,
+    /// The lock is held because the process is forking.
+    held: AtomicBool,
+}
+
+impl<T> Gate<T> {
+    pub(crate) fn new(value: T) -> Gate<T> {
+        Gate { mutex: Mutex::new(value), held: AtomicBool::new(false) }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.mutex.lock()
+    }
+
+    pub(crate) fn at_fork(&self, moment: Moment) {
+        if moment == Moment::Before {
+            let guard = self.mutex.try_lock_for(PATIENCE);
+            self.held.store(guard.is_some(), Ordering::Relaxed);
+            mem::forget(guard);
+        } else if self.held.swap(false, Ordering::Relaxed) {
+            match moment {
+                // SAFETY: `held` says that the guard was forgotten, by this thread, before the fork.
+                Moment::InParent => unsafe { self.mutex.force_unlock() },
+                // SAFETY: a child has one thread, this one, so nobody else looks at the lock. Unlocking it would
+                // hand it to a thread that waited for it in the parent. The bytes are in an `UnsafeCell`, and
+                // `INIT` is what they are in a new lock.
+                _ => unsafe {
+                    let raw: *const RawMutex = self.mutex.raw();
+                    raw.cast_mut().write_volatile(RawMutex::INIT);
+                },
+            }
+        }
+    }
+}
+
+/// What is held while the process forks. Locks of the standard library may be unlocked in the child.
+struct Held {
+    descriptors: StdGuard<'static, Vec<RawFd>>,
+    gates: StdGuard<'static, Vec<Weak<dyn Gated>>>,
+    resting: Vec<Arc<dyn Gated>>,
+}
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+fn prepare_for_forks() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        NULL.get_or_init(|| File::options().read(true).write(true).open("/dev/null").ok());
+        // SAFETY: the handlers are functions of the right type, which live as long as this code; when it is in
+        // a shared object that is unloaded, the C library forgets them. Without memory for them, which is what
+        // the result could tell, forked children share our sockets.
+        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    });
+}
+
+extern "C" fn before() {
+    let gates = lock(&GATES);
+    let resting: Vec<Arc<dyn Gated>> = gates.iter().filter_map(Weak::upgrade).collect();
+    resting.iter().for_each(|gated| gated.at_fork(Moment::Before));
+    // Last, because it is also taken by who has one of the others.
+    let held = Held { descriptors: lock(&DESCRIPTORS), gates, resting };
+    HELD.with(|cell| cell.replace(Some(held)));
+}
+
+extern "C" fn in_parent() {
+    after(Moment::InParent);
+}
+
+extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    after(Moment::InChild);
+}
+
+fn after(moment: Moment) {
+    let Some(mut held) = HELD.with(RefCell::take) else { return };
+    if moment == Moment::InChild {
+        cut(&mut held.descriptors);
+    }
+    held.resting.iter().for_each(|gated| gated.at_fork(moment));
+    let Held { descriptors, gates, resting } = held;
+    drop((descriptors, gates));
+    // Only now: a NIC whose last handle was dropped meanwhile closes descriptors.
+    drop(resting);
+}
+
+fn cut(descriptors: &mut Vec<RawFd>) {
+    let Some(null) = NULL.get().and_then(Option::as_ref) else { return };
+    for descriptor in descriptors.drain(..) {
+        // SAFETY: the number belongs to a `Cut`, which goes on owning it.
+        unsafe { libc::dup3(null.as_raw_fd(), descriptor, libc::O_CLOEXEC) };
+    }
+}
+
+fn lock<T>(mutex: &'static StdMutex<T>) -> StdGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
