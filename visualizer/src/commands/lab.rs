@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ferroce_labs::{COURSE, Folder, Lab, LabError, Progress, Verdict};
 
@@ -27,6 +28,9 @@ Examples:
   # Edit packet.rs, check, ask for help
   ferroce lab check
   ferroce lab hint
+
+  # Have it checked whenever you save
+  ferroce lab watch
 ")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -56,6 +60,8 @@ enum What {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
+    /// Check your file again whenever you save it, until the lab is passed
+    Watch(Place),
     /// Get the next hint for the step that the last check failed
     Hint(Place),
     /// Begin a lab anew; your file is kept under another name
@@ -76,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         What::List { dir } => list(dir),
         What::Start { dir, name } => start(dir, name.as_deref()),
         What::Check { place, seed } => check(place, *seed),
+        What::Watch(place) => watch(place),
         What::Hint(place) => hint(place),
         What::Reset(place) => reset(place),
     }
@@ -137,8 +144,39 @@ fn start(dir: &Path, name: Option<&str>) -> Result<Outcome, Failure> {
 
 fn check(place: &Place, seed: Option<u64>) -> Result<Outcome, Failure> {
     let (folder, lab) = find(place)?;
+    check_lab(&folder, lab, seed)
+}
+
+/// How often to look whether the file was saved.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn watch(place: &Place) -> Result<Outcome, Failure> {
+    let (folder, lab) = find(place)?;
+    let file = folder.file(lab);
+    let content = || {
+        std::fs::read(&file).map_err(|error| {
+            Failure::new(
+                format_args!("cannot read {}: {error}", file.display()),
+                "put the file back, or begin anew: 'ferroce lab reset'",
+            )
+        })
+    };
+    loop {
+        let checked = content()?;
+        if check_lab(&folder, lab, None)? == Outcome::Done {
+            return Ok(Outcome::Done);
+        }
+        writeln!(anstream::stdout(), "{FAINT}waiting until you save {}; Ctrl-C ends{FAINT:#}\n", lab.file)?;
+        // An editor may take the file away for a moment while it saves.
+        while std::fs::read(&file).map_or(true, |now| now == checked || now.is_empty()) {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+fn check_lab(folder: &Folder, lab: &Lab, seed: Option<u64>) -> Result<Outcome, Failure> {
     let seed = seed.unwrap_or_else(ferroce_labs::fresh_seed);
-    let check = ferroce_labs::check(&folder, lab, seed)?;
+    let check = ferroce_labs::check(folder, lab, seed)?;
     let mut out = anstream::stdout().lock();
     match check.verdict {
         Verdict::Passed => {
