@@ -54,6 +54,9 @@ pub struct Personality {
     pub credits: u8,
     /// Whether `retry_cnt` 7 means "for ever", as in Linux rxe, or seven, as in the specification.
     pub retry_7_is_infinite: bool,
+    /// Whether ATOMIC WRITE and FLUSH (IBTA annex A19) can be posted, and are known when they come. Off unless both
+    /// ends know them: for others they are invalid requests, which end the connection.
+    pub placement: bool,
     /// The NAK for a SEND that is longer than the receive posted for it.
     pub too_long_nak: NakCode,
     /// What it does about congestion.
@@ -86,6 +89,7 @@ impl Personality {
             migrated: true,
             credits: 0x1f,
             retry_7_is_infinite: false,
+            placement: false,
             too_long_nak: NakCode::InvalidRequest,
             congestion: Congestion::default(),
             uc_memory: 1 << 16,

@@ -59,6 +59,21 @@ pub enum SendOp {
         /// What to add.
         add: u64,
     },
+    /// Put 8 bytes of data at an address that is a multiple of 8, whole at once (IBTA annex A19). The peer's device
+    /// must know it; see [`Personality::placement`](crate::Personality::placement).
+    AtomicWrite(Remote),
+    /// Wait until what was written before has come as far as `placement` says (IBTA annex A19). The peer's device
+    /// must know it; see [`Personality::placement`](crate::Personality::placement).
+    Flush {
+        /// Where the range begins.
+        remote: Remote,
+        /// Bytes of it.
+        len: u32,
+        /// Right that the peer's memory must give: [`Access::FLUSH_GLOBAL`], [`Access::FLUSH_PERSISTENT`], or both.
+        placement: Access,
+        /// All of the region that the key opens; address and length mean nothing.
+        whole_region: bool,
+    },
     /// Bind a memory window here; nothing is sent.
     BindMw(Bind),
     /// Take a memory window of type 2 here, or memory registered by a work request, out of use; nothing is sent.
@@ -76,9 +91,19 @@ pub enum SendOp {
 }
 
 impl SendOp {
-    /// True for READ and atomics, which a response with data completes and which `max_rd_atomic` limits.
+    /// True for what a response completes and `max_rd_atomic` limits: READ, atomics, ATOMIC WRITE and FLUSH.
     pub const fn wants_response(&self) -> bool {
+        self.fetches() || self.is_placement()
+    }
+
+    /// True for READ and atomics, which fetch data.
+    pub const fn fetches(&self) -> bool {
         matches!(self, SendOp::Read(_) | SendOp::CompareSwap { .. } | SendOp::FetchAdd { .. })
+    }
+
+    /// True for ATOMIC WRITE and FLUSH.
+    pub const fn is_placement(&self) -> bool {
+        matches!(self, SendOp::AtomicWrite(_) | SendOp::Flush { .. })
     }
 
     /// True for what is done on this side alone, without a packet.
@@ -89,6 +114,11 @@ impl SendOp {
     /// True for what uses up a receive of the peer's.
     pub const fn consumes_receive(&self) -> bool {
         matches!(self, SendOp::Send | SendOp::SendImm(_) | SendOp::SendInv(_) | SendOp::WriteImm(..))
+    }
+
+    /// True for a request whose local side, of `len` bytes, cannot be right.
+    pub(crate) const fn has_wrong_length(&self, len: u64) -> bool {
+        (self.is_atomic() && len < 8) || (matches!(self, SendOp::AtomicWrite(_)) && len != 8)
     }
 
     /// True for the two atomics.
@@ -115,6 +145,8 @@ impl SendOp {
             SendOp::Read(_) => Op::ReadRequest,
             SendOp::CompareSwap { .. } => Op::CompareSwap,
             SendOp::FetchAdd { .. } => Op::FetchAdd,
+            SendOp::AtomicWrite(_) => Op::AtomicWrite,
+            SendOp::Flush { .. } => Op::Flush,
             SendOp::BindMw(_) | SendOp::LocalInv(_) | SendOp::RegMr { .. } => {
                 unreachable!("local requests have no packets")
             }
@@ -129,6 +161,8 @@ impl SendOp {
             SendOp::Read(_) => WcOpcode::RdmaRead,
             SendOp::CompareSwap { .. } => WcOpcode::CompSwap,
             SendOp::FetchAdd { .. } => WcOpcode::FetchAdd,
+            SendOp::AtomicWrite(_) => WcOpcode::AtomicWrite,
+            SendOp::Flush { .. } => WcOpcode::Flush,
             SendOp::BindMw(_) => WcOpcode::BindMw,
             SendOp::LocalInv(_) => WcOpcode::LocalInv,
             SendOp::RegMr { .. } => WcOpcode::RegMr,
@@ -261,6 +295,10 @@ pub enum WcOpcode {
     BindMw = 5,
     /// Taking a memory window, or registered memory, out of use.
     LocalInv = 6,
+    /// Waiting for what was written.
+    Flush = 8,
+    /// Writing 8 bytes at once.
+    AtomicWrite = 9,
     /// Registering memory by a work request; libibverbs has no name for it, Linux calls it `IB_WC_REG_MR`.
     RegMr = 10,
     /// A SEND of the peer's arrived.

@@ -143,6 +143,8 @@ fn op_name(op: &SendOp) -> &'static str {
         SendOp::Read(_) => "READ",
         SendOp::CompareSwap { .. } => "CMP&SWAP",
         SendOp::FetchAdd { .. } => "FETCH&ADD",
+        SendOp::AtomicWrite(_) => "ATOMIC WRITE",
+        SendOp::Flush { .. } => "FLUSH",
         SendOp::BindMw(_) => "BIND",
         SendOp::LocalInv(_) => "INVALIDATE",
         SendOp::RegMr { .. } => "REG MR",

@@ -4,10 +4,11 @@ use ferroce_wire::{Psn, Qpn};
 
 use super::Device;
 use crate::error::{PostError, VerbsError};
+use crate::policy::Personality;
 use crate::qp::{Ctx, Destination, Qp, QpState, QpType, Receives};
 use crate::time::Time;
 use crate::trace::TraceSink;
-use crate::work::{Payload, RecvWqe, RecvWr, SendWqe, SendWr, To};
+use crate::work::{Payload, RecvWqe, RecvWr, SendOp, SendWqe, SendWr, To};
 
 impl<T: TraceSink> Device<T> {
     /// Posts send requests (`ibv_post_send`).
@@ -16,7 +17,7 @@ impl<T: TraceSink> Device<T> {
             for (index, wr) in wrs.iter().enumerate() {
                 let refused = |cause| PostError { index, cause };
                 let to = destination(qp, wr, ctx).map_err(refused)?;
-                let wqe = check_send(qp, wr).map_err(refused)?;
+                let wqe = check_send(qp, wr, ctx.policy).map_err(refused)?;
                 qp.push_send(wqe, wr.payload, to, ctx);
             }
             Ok(())
@@ -29,7 +30,7 @@ impl<T: TraceSink> Device<T> {
         let checked = self.with_qp(now, qpn, |qp, ctx| {
             for (index, wr) in wrs.iter().enumerate() {
                 let refused = |cause| PostError { index, cause };
-                check_send(qp, wr).map_err(refused)?;
+                check_send(qp, wr, ctx.policy).map_err(refused)?;
                 destination(qp, wr, ctx).map_err(refused)?;
             }
             let sq = &qp.requester.sq;
@@ -57,17 +58,21 @@ impl<T: TraceSink> Device<T> {
 }
 
 /// What `ibv_post_send` checks at once; everything else is found out when the request's turn comes.
-fn check_send(qp: &Qp, wr: &SendWr<'_>) -> Result<SendWqe, VerbsError> {
+fn check_send(qp: &Qp, wr: &SendWr<'_>, policy: &Personality) -> Result<SendWqe, VerbsError> {
     if !matches!(qp.state, QpState::Rts | QpState::Sqd | QpState::Sqe | QpState::Err) {
         return Err(VerbsError::WrongState(qp.state));
     }
+    if wr.op.is_placement() && !policy.placement {
+        return Err(VerbsError::Unsupported("ATOMIC WRITE and FLUSH: Personality::placement is off"));
+    }
     let sq = &qp.requester.sq;
     let (len, inline) = match wr.payload {
+        _ if matches!(wr.op, SendOp::Flush { .. }) => (0, false),
         Payload::Sges(list) if list.len() > sq.max_sge() as usize => {
             return Err(VerbsError::Invalid("more scatter/gather entries than max_send_sge"));
         }
         Payload::Sges(list) => (list.iter().map(|sge| u64::from(sge.len)).sum(), false),
-        Payload::Inline(_) if wr.op.wants_response() => {
+        Payload::Inline(_) if wr.op.fetches() => {
             return Err(VerbsError::Invalid("READ and atomics cannot be inline"));
         }
         Payload::Inline(data) if data.len() > sq.max_inline() as usize => {

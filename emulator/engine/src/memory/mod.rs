@@ -55,6 +55,11 @@ bitflags::bitflags! {
         const ON_DEMAND = 1 << 6;
         /// A hint that the memory consists of huge pages.
         const HUGETLB = 1 << 7;
+        /// A peer may FLUSH, to make what it has written visible (IBTA annex A19).
+        const FLUSH_GLOBAL = 1 << 8;
+        /// A peer may FLUSH, to make what it has written persistent. Ferroce has no persistent memory, so no region
+        /// can have this right.
+        const FLUSH_PERSISTENT = 1 << 9;
         /// Accesses may be reordered. They are not.
         const RELAXED_ORDERING = 1 << 20;
     }
@@ -184,6 +189,12 @@ impl Memory {
         // What the window allows was allowed by its region when it was bound.
         let (region, va) = window.open(qp, need, va, len)?;
         self.span(region, pd, Access::empty(), va, len)
+    }
+
+    /// Whether `key` opens a region to the peer for `need`, wherever in it.
+    pub(crate) fn remote_region(&self, key: u32, pd: Pd, need: Access) -> Result<(), AccessDenied> {
+        let Some(Entry::Region(region)) = self.keys.get(key) else { return Err(AccessDenied::Key) };
+        self.span(key, pd, need, region.iova, 0).map(drop)
     }
 
     /// Checks every entry of a scatter/gather list without touching the memory. Empty entries are not looked

@@ -159,6 +159,9 @@ pub(super) fn check(access: Access, region: &Region, iova: u64) -> Result<(), Ve
     {
         return Err(VerbsError::Invalid("remote write and atomic access need LOCAL_WRITE"));
     }
+    if access.contains(Access::FLUSH_PERSISTENT) {
+        return Err(VerbsError::Invalid("the memory is not persistent"));
+    }
     if iova.checked_add(region.len()).is_none() {
         return Err(VerbsError::Invalid("the region wraps around the end of the address space"));
     }

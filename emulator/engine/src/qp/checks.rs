@@ -3,7 +3,9 @@
 //! Operation sequence → rights of the queue pair → resources → length → memory. Each check that fails names the
 //! syndrome it is answered with.
 
-use ferroce_wire::{AtomicEth, NakCode, Opcode, Operation, Packet, Position, Qpn, RnrTimer, Syndrome};
+use ferroce_wire::{
+    AtomicEth, Feth, NakCode, Opcode, Operation, Packet, Position, Qpn, Reth, RnrTimer, Syndrome,
+};
 
 use super::attr::QpAttr;
 use super::init::QpType;
@@ -60,7 +62,14 @@ impl Responder {
     ) -> Result<(), Refusal> {
         let opcode = packet.headers.bth.opcode;
         self.check_sequence(opcode)?;
-        check_rights(opcode.operation(), attr.access.unwrap_or_default())?;
+        if is_placement(opcode.operation()) && !ctx.policy.placement {
+            return Err(Refusal::invalid());
+        }
+        let access = attr.access.unwrap_or_default();
+        check_rights(opcode.operation(), access)?;
+        if !access.contains(packet.headers.feth.map_or(Access::empty(), |feth| flush_rights(&feth))) {
+            return Err(Refusal::invalid());
+        }
         self.aim(conn, packet, ctx)?;
         self.check_resources(opcode, attr, ctx)?;
         self.check_length(conn, packet, ctx)?;
@@ -78,8 +87,7 @@ impl Responder {
             }
             Message::Write { .. } => matches!(op, Op::WriteMiddle | Op::WriteLast | Op::WriteLastImm),
         };
-        let known = !matches!(op, Op::Flush | Op::AtomicWrite);
-        if fits && known {
+        if fits {
             return Ok(());
         }
         // A receive that is in use is spoiled; one that this packet would have used is not.
@@ -167,6 +175,10 @@ impl Responder {
         ctx: &Ctx<'_, T>,
     ) -> Result<(), Refusal> {
         let headers = &packet.headers;
+        if let (Some(feth), Some(reth)) = (&headers.feth, &headers.reth) {
+            return self.check_flush(conn, feth, reth, ctx);
+        }
+        let is_atomic_write = headers.bth.opcode.operation() == Operation::AtomicWrite;
         if let Some(reth) = headers.reth.filter(|reth| reth.len > 0) {
             // The whole range at once, so that nothing is written of what cannot be written entirely.
             let need = if headers.bth.opcode.operation() == Operation::ReadRequest {
@@ -183,6 +195,9 @@ impl Responder {
             );
             span.map_err(Refusal::access)?;
         }
+        if is_atomic_write && headers.reth.is_none_or(|reth| reth.len != 8 || reth.va % 8 != 0) {
+            return Err(Refusal::invalid());
+        }
         if let Some(AtomicEth { va, rkey, .. }) = headers.atomic {
             let span = ctx.memory.remote_span(rkey, self.accessor(conn, ctx), Access::REMOTE_ATOMIC, va, 8);
             span.map_err(Refusal::access)?;
@@ -191,6 +206,15 @@ impl Responder {
             }
         }
         Ok(())
+    }
+
+    fn check_flush<T>(&self, conn: &Conn, feth: &Feth, reth: &Reth, ctx: &Ctx<'_, T>) -> Result<(), Refusal> {
+        let (accessor, need) = (self.accessor(conn, ctx), flush_rights(feth));
+        let opens = match feth.selectivity {
+            Feth::MEMORY_REGION => ctx.memory.remote_region(reth.rkey, accessor.0, need),
+            _ => ctx.memory.remote_span(reth.rkey, accessor, need, reth.va, u64::from(reth.len)).map(drop),
+        };
+        opens.map_err(Refusal::access)
     }
 
     /// For a packet of a WRITE: bytes that came before it, and bytes of the message.
@@ -227,7 +251,8 @@ pub(super) fn check_rights(op: Operation, access: Access) -> Result<(), Refusal>
         | Op::WriteLast
         | Op::WriteLastImm
         | Op::WriteOnly
-        | Op::WriteOnlyImm => Access::REMOTE_WRITE,
+        | Op::WriteOnlyImm
+        | Op::AtomicWrite => Access::REMOTE_WRITE,
         Op::ReadRequest => Access::REMOTE_READ,
         Op::CompareSwap | Op::FetchAdd => Access::REMOTE_ATOMIC,
         _ => Access::empty(),
@@ -251,5 +276,16 @@ pub(super) const fn takes_receive(op: Operation) -> bool {
 
 /// Requests whose answer can be asked for again.
 pub(super) const fn is_kept(op: Operation) -> bool {
-    matches!(op, Operation::ReadRequest | Operation::CompareSwap | Operation::FetchAdd)
+    matches!(op, Operation::ReadRequest | Operation::CompareSwap | Operation::FetchAdd) || is_placement(op)
+}
+
+/// The operations of annex A19.
+pub(super) const fn is_placement(op: Operation) -> bool {
+    matches!(op, Operation::Flush | Operation::AtomicWrite)
+}
+
+/// What a FLUSH asks of the queue pair and of the memory.
+fn flush_rights(feth: &Feth) -> Access {
+    let right = |bit, right| if feth.placement & bit != 0 { right } else { Access::empty() };
+    right(Feth::GLOBAL, Access::FLUSH_GLOBAL) | right(Feth::PERSISTENT, Access::FLUSH_PERSISTENT)
 }

@@ -55,6 +55,10 @@ impl Requester {
             return self.implied_nak(conn, before, ctx);
         }
         let seq = self.sq.front();
+        if packet.payload.is_empty() && self.sq.get(seq).is_some_and(|wqe| wqe.op.is_placement()) {
+            self.answered(conn, psn, ctx);
+            return Ok(());
+        }
         let Some(wqe) = self.sq.get(seq).filter(|wqe| wqe.is_read()) else {
             return Err(WcStatus::BadRespErr.into());
         };
@@ -97,11 +101,16 @@ impl Requester {
         let word = answer.original.to_ne_bytes();
         let placed = ctx.memory.scatter(conn.init.pd, self.sq.sges(seq), 0, &word);
         placed.map_err(|_| WcStatus::LocProtErr)?;
+        self.answered(conn, psn, ctx);
+        Ok(())
+    }
+
+    /// The oldest request, of one packet, was answered.
+    fn answered<T: TraceSink>(&mut self, conn: &Conn, psn: Psn, ctx: &mut Ctx<'_, T>) {
         self.una = psn.next();
         self.responses_due = self.responses_due.saturating_sub(1);
         self.complete_front(conn, WcStatus::Success.into(), ctx);
         self.progress(conn, ctx);
-        Ok(())
     }
 
     /// Anything with a syndrome other than ACK. It acknowledges everything before its PSN.

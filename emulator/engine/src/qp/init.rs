@@ -57,7 +57,8 @@ impl QpType {
     /// Whether a send queue of this type can carry `op` out (IBTA table 102, `ibv_post_send(3)`).
     pub(crate) const fn offers(self, op: &SendOp) -> bool {
         match self {
-            QpType::Rc | QpType::XrcInitiator => true,
+            QpType::Rc => true,
+            QpType::XrcInitiator => !op.is_placement(),
             QpType::Uc => !(op.wants_response() || matches!(op, SendOp::SendInv(_))),
             QpType::Ud => matches!(op, SendOp::Send | SendOp::SendImm(_)),
             QpType::XrcTarget => false,

@@ -1,8 +1,9 @@
 //! What the next packet of a send request looks like.
 
-use ferroce_wire::{AtomicEth, Headers, Ieth, Opcode, Reth, Xrceth};
+use ferroce_wire::{AtomicEth, Feth, Headers, Ieth, Opcode, Reth, Xrceth};
 
 use super::{Conn, Ctx, QpType};
+use crate::memory::Access;
 use crate::work::{Remote, SendOp, SendWqe};
 
 /// A request packet, complete but for its payload and what depends on the moment.
@@ -37,6 +38,10 @@ impl Plan {
             SendOp::Read(remote) => plan.read(remote, wqe, index, conn, chunk),
             SendOp::CompareSwap { remote, compare, swap } => plan.atomic(remote, swap, compare),
             SendOp::FetchAdd { remote, add } => plan.atomic(remote, add, 0),
+            SendOp::Flush { remote, len, placement, whole_region } => {
+                plan.headers.reth = Some(reth(remote, len.into()));
+                plan.headers.feth = Some(feth(placement, whole_region));
+            }
             _ => plan.data(wqe, index, conn),
         }
         plan
@@ -52,7 +57,7 @@ impl Plan {
         self.payload = (wqe.len - self.offset).min(mtu) as usize;
         let first = index == 0;
         match wqe.op {
-            SendOp::Write(remote) | SendOp::WriteImm(remote, _) if first => {
+            SendOp::Write(remote) | SendOp::WriteImm(remote, _) | SendOp::AtomicWrite(remote) if first => {
                 self.headers.reth = Some(reth(remote, wqe.len));
             }
             _ => {}
@@ -78,6 +83,15 @@ impl Plan {
     fn atomic(&mut self, remote: Remote, swap_or_add: u64, compare: u64) {
         let Remote { addr: va, rkey } = remote;
         self.headers.atomic = Some(AtomicEth { va, rkey, swap_or_add, compare });
+    }
+}
+
+fn feth(placement: Access, whole_region: bool) -> Feth {
+    let bit = |right, bit| if placement.contains(right) { bit } else { 0 };
+    Feth {
+        placement: bit(Access::FLUSH_GLOBAL, Feth::GLOBAL) | bit(Access::FLUSH_PERSISTENT, Feth::PERSISTENT),
+        selectivity: if whole_region { Feth::MEMORY_REGION } else { Feth::RANGE },
+        reserved: 0,
     }
 }
 

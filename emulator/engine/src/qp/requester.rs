@@ -325,11 +325,11 @@ impl Requester {
         if !conn.init.qp_type.offers(&wqe.op) {
             return Err(WcStatus::LocQpOpErr);
         }
-        if wqe.len > conn.longest_message() || (wqe.op.is_atomic() && wqe.len < 8) {
+        if wqe.len > conn.longest_message() || wqe.op.has_wrong_length(wqe.len) {
             return Err(WcStatus::LocLenErr);
         }
         if !wqe.inline {
-            let need = if wqe.op.wants_response() { Access::LOCAL_WRITE } else { Access::empty() };
+            let need = if wqe.op.fetches() { Access::LOCAL_WRITE } else { Access::empty() };
             let list = self.sq.sges(self.cursor);
             ctx.memory.check(conn.init.pd, need, list).map_err(|_| WcStatus::LocProtErr)?;
         }

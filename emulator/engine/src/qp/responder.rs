@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use ferroce_wire::{AtomicEth, NakCode, Operation, Packet, Position, Psn, Reth, Syndrome};
 
 use super::attr::QpAttr;
-use super::checks::{Refusal, is_kept, takes_receive};
+use super::checks::{Refusal, is_kept, is_placement, takes_receive};
 use super::init::QpInit;
 use super::receives::{Receives, Taken};
 use super::responses::{Resource, ResourceKind};
@@ -200,6 +200,7 @@ impl Responder {
                 Ok(())
             }
             (_, Some(atomic)) => self.execute_atomic(conn, op, bth.psn, atomic, ctx),
+            (Some(reth), _) if is_placement(op) => self.execute_placement(conn, packet, reth, ctx),
             _ if self.send_progress(op).is_some() => self.place_send(conn, packet, ctx),
             _ => self.place_write(conn, packet, ctx),
         };
@@ -281,6 +282,23 @@ impl Responder {
         Ok(())
     }
 
+    /// ATOMIC WRITE, or FLUSH: what was written before is where it should be as soon as it is written.
+    fn execute_placement<T: TraceSink>(
+        &mut self,
+        conn: &Conn,
+        packet: &Packet<'_>,
+        reth: Reth,
+        ctx: &Ctx<'_, T>,
+    ) -> Result<(), Refusal> {
+        if let Ok(word) = packet.payload.try_into().map(u64::from_ne_bytes) {
+            let (accessor, need) = (self.accessor(conn, ctx), Access::REMOTE_WRITE);
+            let span = ctx.memory.remote_span(reth.rkey, accessor, need, reth.va, 8);
+            span.and_then(|span| span.fetch_update(|_| word)).map_err(Refusal::access)?;
+        }
+        self.keep(conn, packet.headers.bth.psn, ResourceKind::Done, ctx);
+        Ok(())
+    }
+
     /// Remembers a READ or atomic, whose PSNs it uses up. The oldest makes room, even if it is just being
     /// repeated: age alone says which of them the requester can still ask for.
     fn keep<T>(&mut self, conn: &Conn, psn: Psn, kind: ResourceKind, ctx: &Ctx<'_, T>) {
@@ -358,7 +376,10 @@ impl Responder {
             (Some(reth), _) if bth.opcode.operation() == Operation::ReadRequest => {
                 self.resources.iter_mut().any(|resource| resource.replay_read(bth.psn, reth, conn.mtu))
             }
-            (_, Some(_)) => self.resources.iter_mut().any(|resource| resource.replay_atomic(bth.psn)),
+            (_, Some(_)) => self.resources.iter_mut().any(|resource| resource.replay_done(bth.psn, true)),
+            _ if is_placement(bth.opcode.operation()) => {
+                self.resources.iter_mut().any(|resource| resource.replay_done(bth.psn, false))
+            }
             _ => {
                 if bth.ack_request {
                     self.acknowledge(self.expected - 1, ctx);

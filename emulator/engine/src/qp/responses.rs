@@ -33,13 +33,15 @@ pub(crate) enum ResourceKind {
     Atomic {
         original: u64,
     },
+    /// There is nothing to tell but that it is done.
+    Done,
 }
 
 impl Resource {
     pub(super) fn new(kind: ResourceKind, pd: Pd, first: Psn, mtu: PathMtu) -> Resource {
         let psns = match kind {
             ResourceKind::Read(reth) => mtu.packets_for(u64::from(reth.len)),
-            ResourceKind::Atomic { .. } => 1,
+            ResourceKind::Atomic { .. } | ResourceKind::Done => 1,
         };
         Resource { kind, pd, first, psns, start: 0, next: 0, end: psns, answered: false }
     }
@@ -84,9 +86,14 @@ impl Resource {
         true
     }
 
-    /// An atomic came again. False when this is not that atomic.
-    pub(super) fn replay_atomic(&mut self, psn: Psn) -> bool {
-        let same = matches!(self.kind, ResourceKind::Atomic { .. }) && psn == self.first;
+    /// A request that is not a READ came again. False when this is not that one, which `atomic` tells the kind of.
+    pub(super) fn replay_done(&mut self, psn: Psn, atomic: bool) -> bool {
+        let kind = match self.kind {
+            ResourceKind::Read(_) => return false,
+            ResourceKind::Atomic { .. } => atomic,
+            ResourceKind::Done => !atomic,
+        };
+        let same = kind && psn == self.first;
         if same {
             self.next = 0;
         }
@@ -126,8 +133,9 @@ impl Responder {
                 match self.resources[index].kind {
                     ResourceKind::Read(reth) => self.emit_read(index, reth, conn, limits, train, ctx),
                     ResourceKind::Atomic { original } => {
-                        self.emit_atomic(index, original, conn, limits, train, ctx)
+                        self.emit_done(index, Some(original), conn, limits, train, ctx)
                     }
+                    ResourceKind::Done => self.emit_done(index, None, conn, limits, train, ctx),
                 }
             }
             (_, Some(psn)) => {
@@ -168,18 +176,20 @@ impl Responder {
         send(headers, 0, conn, limits, train, ctx, |_, _| true)
     }
 
-    fn emit_atomic<T: TraceSink>(
+    /// The answer to an atomic, with what it found, or to a request that asks for no data.
+    fn emit_done<T: TraceSink>(
         &mut self,
         index: usize,
-        original: u64,
+        original: Option<u64>,
         conn: &Conn,
         limits: &TxLimits,
         train: &mut Train,
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
-        let headers =
-            conn.headers(conn.opcode(Operation::AtomicAck), self.resources[index].first, ctx.policy);
-        let (aeth, atomic_ack) = (Some(self.ack_aeth(ctx)), Some(AtomicAckEth { original }));
+        let operation = if original.is_some() { Operation::AtomicAck } else { Operation::ReadRespOnly };
+        let headers = conn.headers(conn.opcode(operation), self.resources[index].first, ctx.policy);
+        let aeth = Some(self.ack_aeth(ctx));
+        let atomic_ack = original.map(|original| AtomicAckEth { original });
         let step = send(Headers { aeth, atomic_ack, ..headers }, 0, conn, limits, train, ctx, |_, _| true);
         if step == Step::Sent {
             self.resources[index].advance();

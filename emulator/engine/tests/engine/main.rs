@@ -9,6 +9,7 @@ mod loss;
 mod memory;
 mod operations;
 mod pair;
+mod placement;
 mod shared;
 mod uc;
 mod ud;

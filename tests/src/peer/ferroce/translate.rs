@@ -203,7 +203,9 @@ fn opcode(opcode: engine::WcOpcode) -> WcOpcode {
         engine::WcOpcode::FetchAdd => WcOpcode::FetchAdd,
         engine::WcOpcode::BindMw => WcOpcode::BindMw,
         engine::WcOpcode::LocalInv => WcOpcode::LocalInv,
-        engine::WcOpcode::RegMr => unreachable!("the verbs of user programs cannot ask for it"),
+        engine::WcOpcode::RegMr | engine::WcOpcode::Flush | engine::WcOpcode::AtomicWrite => {
+            unreachable!("no scenario asks for it")
+        }
         engine::WcOpcode::Recv => WcOpcode::Recv,
         engine::WcOpcode::RecvRdmaWithImm => WcOpcode::RecvRdmaWithImm,
     }
