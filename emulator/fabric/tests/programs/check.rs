@@ -108,7 +108,8 @@ fn check_recvs(plan: &Plan, outcome: &Outcome, end: usize, verdict: &Verdict) ->
         }
     }
     if !verdict.closes {
-        ensure!(seen.recvs.len() == seen.posted_recvs, "{} of {}", seen.recvs.len(), seen.posted_recvs);
+        let known = seen.recvs.len() + seen.left;
+        ensure!(known == seen.posted_recvs, "{known} of {}, {} of them left", seen.posted_recvs, seen.left);
     }
     if !plan.is_troubled(planned.end.conn) {
         let needed = planned.recvs.iter().filter(|recv| recv.message.is_some()).count();

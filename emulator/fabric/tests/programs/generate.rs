@@ -141,6 +141,7 @@ fn end(dice: &mut Dice, host: usize) -> EndPlan {
         rnr_timer: pick(dice, &[1, 2, 5, 12, 0]),
         signal_all: one_in(dice, 4),
         spare_recvs: dice.below(3) as u8,
+        shared_receives: one_in(dice, 3),
     }
 }
 
@@ -157,6 +158,8 @@ fn step(dice: &mut Dice, mtus: &[PathMtu]) -> Step {
         0..=9 => Act::Recv(1 + dice.below(6) as u8),
         10..=11 => Act::Drain,
         12 => Act::Misuse,
+        13 => Act::Resize(dice.below(40) as u8),
+        14 => Act::Reregister,
         _ => Act::Send(message(dice, mtus[conn])),
     };
     Step { gap: Duration::from_nanos(gap), end: EndRef { conn, side: dice.below(2) as usize }, act }

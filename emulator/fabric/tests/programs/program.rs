@@ -90,6 +90,8 @@ pub(crate) struct EndPlan {
     pub(crate) signal_all: bool,
     /// Receives that are posted and never used.
     pub(crate) spare_recvs: u8,
+    /// Its receives come from a shared queue, which no one else uses, so that their order stays certain.
+    pub(crate) shared_receives: bool,
 }
 
 /// An end of a connection.
@@ -122,6 +124,10 @@ pub(crate) enum Act {
     Drain,
     /// Calls verbs that must be refused and change nothing.
     Misuse,
+    /// Gives the completion queues of its host more room, or takes that away again.
+    Resize(u8),
+    /// Registers the memory that messages come from anew, as it is.
+    Reregister,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -48,7 +48,11 @@ pub(crate) fn post_recvs<T: Watch>(
     let lists: Vec<_> = batch.clone().map(|index| recv_list(plan, world, end, index)).collect();
     let recvs = plan.ends[end].recvs[batch].iter().zip(&lists);
     let wrs: Vec<_> = recvs.map(|(recv, list)| RecvWr { wr_id: recv.wr_id, sges: list }).collect();
-    world.fabric.post_recv(world.ends[end].at, &wrs)
+    let at = world.ends[end].at;
+    match world.ends[end].srq {
+        Some(srq) => world.fabric.with(at.host, |device, now| device.post_srq_recv(now, srq, &wrs)),
+        None => world.fabric.post_recv(at, &wrs),
+    }
 }
 
 /// How many receives an end posts in all.

@@ -32,6 +32,8 @@ pub(crate) struct EndOutcome {
     pub(crate) calm_recvs: usize,
     pub(crate) calm_sends: usize,
     pub(crate) state: Option<QpState>,
+    /// Receives that lie in a shared queue at the end.
+    pub(crate) left: usize,
     pub(crate) local: Vec<u8>,
     pub(crate) inbox: Vec<u8>,
     pub(crate) window: Vec<u8>,
@@ -109,6 +111,16 @@ impl<T: Watch> Run<'_, T> {
                 Act::Recv(count) => self.progress[end].due_recvs += usize::from(count),
                 Act::Drain => self.drain(end)?,
                 Act::Misuse => misuse::check(&mut self.world, end)?,
+                Act::Resize(more) => {
+                    let host = self.plan.ends[end].host;
+                    self.world
+                        .resize_queues(host, more.into())
+                        .map_err(|error| format!("resize: {error}"))?;
+                }
+                Act::Reregister if self.plan.program.trouble.is_none() => {
+                    self.world.reregister(end).map_err(|error| format!("register anew: {error}"))?;
+                }
+                Act::Reregister => {}
             }
             if let Some(trouble) = program.trouble.filter(|t| !t.kind.is_about_message() && t.at == index) {
                 self.post_due()?;
@@ -473,7 +485,25 @@ impl<T: Watch> Run<'_, T> {
             }
         }
         self.collect(false)?;
-        self.collect(true).map(|_| ())
+        self.collect(true)?;
+        (0..self.outcome.len()).try_for_each(|end| self.check_shared(end))
+    }
+
+    /// A queue pair that shares receives leaves those behind that it has not taken, and has said so once.
+    fn check_shared(&mut self, end: usize) -> Checked {
+        let live = &self.world.ends[end];
+        let Some(srq) = live.srq else { return Ok(()) };
+        let queue =
+            self.world.fabric.device(live.at.host).query_srq(srq).map_err(|error| error.to_string())?;
+        self.outcome[end].left = queue.queued as usize;
+        let last = AsyncEvent::Qp(live.at.qp, QpEvent::LastWqeReached);
+        let told = self.world.hosts[live.host].events.iter().filter(|event| **event == last).count();
+        match self.state(end) {
+            Some(QpState::Err) if told != 1 => {
+                Err(format!("end {end}: the last receive was told {told} times"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn into_outcome(mut self) -> Outcome {

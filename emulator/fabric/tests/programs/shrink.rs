@@ -151,7 +151,7 @@ fn without_steps(program: &Program, start: usize, count: usize) -> Option<Progra
     (!less.steps.is_empty()).then_some(less)
 }
 
-const SIMPLER: [fn(&mut Program); 21] = [
+const SIMPLER: [fn(&mut Program); 22] = [
     |p| p.ipv6 = false,
     |p| p.link.loss = Chance::NEVER,
     |p| p.link.duplicate = Chance::NEVER,
@@ -173,6 +173,7 @@ const SIMPLER: [fn(&mut Program); 21] = [
     |p| for_each_end(p, |end| end.first_psn = 0),
     |p| for_each_end(p, |end| end.rnr_timer = 1),
     |p| for_each_end(p, |end| (end.signal_all, end.spare_recvs) = (true, 0)),
+    |p| for_each_end(p, |end| end.shared_receives = false),
 ];
 
 fn for_each_end(program: &mut Program, change: fn(&mut EndPlan)) {

@@ -40,6 +40,8 @@ pub(crate) struct Host {
     pub(crate) id: HostId,
     pub(crate) words: Place,
     pub(crate) cqs: Vec<Cq>,
+    /// Completions that each has room for at least.
+    cq_size: u32,
     pd: Pd,
     pub(crate) events: Vec<AsyncEvent>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Live {
     pub(crate) end: EndRef,
     pub(crate) host: usize,
     pub(crate) at: ferroce_fabric::End,
+    /// Where its receives are posted, if not to the queue pair.
+    pub(crate) srq: Option<Srq>,
     pub(crate) local: Place,
     pub(crate) inbox: Place,
     pub(crate) window: Place,
@@ -130,7 +134,7 @@ impl<T: Watch> World<T> {
         });
         let words: Vec<u8> = plan.words[index].iter().flat_map(|word| word.to_ne_bytes()).collect();
         let words = place(&mut self.fabric, id, pd, &words, 0x40_0000, REMOTE | Access::MW_BIND);
-        self.hosts.push(Host { id, words, cqs, pd, events: Vec::new() });
+        self.hosts.push(Host { id, words, cqs, cq_size: sizes, pd, events: Vec::new() });
     }
 
     fn add_end(&mut self, plan: &Plan, end: EndRef) {
@@ -152,6 +156,10 @@ impl<T: Watch> World<T> {
         let init =
             QpInit { recv_cq, cap, signal_all: shape.signal_all, ..QpInit::new(QpType::Rc, pd, send_cq) };
         let fabric = &mut self.fabric;
+        let shared = SrqInit::new(pd, shape.recv_depth);
+        let srq =
+            shape.shared_receives.then(|| fabric.with(id, |device, _| device.create_srq(&shared).unwrap()));
+        let init = QpInit { srq, ..init };
         let qp = fabric.with(id, |device, _| device.create_qp(&init).unwrap());
         let base = ((end.conn * 2 + end.side + 1) as u64) << 36 | 0x1003;
         let memory = &planned.memory;
@@ -164,7 +172,21 @@ impl<T: Watch> World<T> {
         let at = ferroce_fabric::End { host: id, qp };
         let denied = [read_only, foreign];
         let (gate, keys) = (0, Vec::new());
-        self.ends.push(Live { end, host: planned.host, at, local, inbox, window, denied, gate, keys });
+        self.ends.push(Live { end, host: planned.host, at, srq, local, inbox, window, denied, gate, keys });
+    }
+
+    /// Gives all completion queues of a host as much room as they need, and `more`.
+    pub(crate) fn resize_queues(&mut self, host: usize, more: u32) -> Result<(), VerbsError> {
+        let Host { id, cqs, cq_size, .. } = &self.hosts[host];
+        cqs.iter().try_for_each(|cq| self.fabric.with(*id, |device, _| device.resize_cq(*cq, cq_size + more)))
+    }
+
+    /// Registers the memory that messages of an end come from anew, as it is.
+    pub(crate) fn reregister(&mut self, end: usize) -> Result<(), VerbsError> {
+        let Live { at, local, .. } = &self.ends[end];
+        let memory = Some((Region::from(&local.buffer), local.iova));
+        let change = MrChange { memory, ..MrChange::default() };
+        self.fabric.with(at.host, |device, _| device.rereg_mr(local.mr.lkey, change))
     }
 
     /// Binds the windows that must be there from the start, and makes those that messages bind.
