@@ -91,7 +91,7 @@ fn arguments_out_of_range_are_named() {
     tells(a.pd.register(8, Access::REMOTE_WRITE).unwrap_err(), &["register memory", "LOCAL_WRITE"]);
     tells(a.pd.queue_pair(&a.cq).max_send_wr(1 << 30).build().unwrap_err(), &["max_send_wr"]);
     tells(a.pd.queue_pair(&a.cq).gid_index(1).build().unwrap_err(), &["gid_index"]);
-    tells(a.pd.queue_pair(&b.cq).max_recv_sge(0).build().unwrap_err(), &["max_recv_sge"]);
+    tells(a.pd.queue_pair(&b.cq).max_recv_sge(1 << 10).build().unwrap_err(), &["max_recv_sge"]);
     let qp = a.pd.queue_pair(&a.cq).build().unwrap();
     let options = ConnectOptions { timeout: 32, ..ConnectOptions::default() };
     tells(qp.connect_with(&b.qp.endpoint(), &options).unwrap_err(), &["timeout is out of range"]);
