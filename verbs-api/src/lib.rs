@@ -32,6 +32,8 @@
 //! | [`CompletionQueue`] | `ibv_cq`, `ibv_comp_channel` | where work requests come back; polled, waited for or awaited |
 //! | [`QueuePair`] | `ibv_qp` | one end of a connection, reliable or not, or a place for datagrams |
 //! | [`AddressHandle`] | `ibv_ah` | where datagrams go, which may be a multicast group |
+//! | [`SharedReceiveQueue`] | `ibv_srq` | receives for several queue pairs |
+//! | [`MemoryWindow`] | `ibv_mw` | a door into a region that work requests open and shut |
 //! | [`Endpoint`], [`RemoteMemory`] | | what a peer must be told, as text |
 //! | [`cm`] | librdmacm | connections by address and port |
 //! | [`rsocket`] | `rsocket` | sockets over RDMA |
@@ -62,7 +64,9 @@ mod pair;
 mod post;
 mod queue_pair;
 pub mod rsocket;
+mod shared_queue;
 mod wait;
+mod window;
 
 pub use completion::{CompletionQueue, Completions};
 pub use context::Context;
@@ -70,15 +74,18 @@ pub use datagram::AddressHandle;
 pub use endpoint::{Endpoint, ParseError};
 pub use error::{CompletionError, Error, WcExt};
 pub use events::AsyncEvents;
-pub use memory::{MemoryRegion, ProtectionDomain, RemoteMemory};
+pub use memory::{MemoryRegion, ProtectionDomain, Registration, RemoteMemory};
 pub use pair::{Peer, pair, pair_of};
 pub use post::SendBatch;
 pub use queue_pair::{ConnectOptions, QueuePair, QueuePairBuilder};
+pub use shared_queue::SharedReceiveQueue;
+pub use window::MemoryWindow;
 
 pub use ferroce_engine::{
-    Access, AddressVector, AsyncEvent, Buffer, CmConfig, CmCounters, Counters, ImmDt, Limits, PathMtu,
-    Payload, Personality, PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState, QpType, Qpn, RecvWr,
-    Remote, RnrTimer, SendFlags, SendOp, SendWr, Sge, Snapshot, To, VerbsError, Wc, WcOpcode, WcStatus,
+    Access, AddressSpace, AddressVector, AsyncEvent, Bind, Buffer, CmConfig, CmCounters, Counters, ImmDt,
+    Limits, MwType, PathMtu, Payload, Personality, PostError, Psn, QpAttr, QpCap, QpEvent, QpInfo, QpState,
+    QpType, Qpn, RecvWr, Region, Remote, RnrTimer, SendFlags, SendOp, SendWr, Sge, Snapshot, Srq, SrqInfo,
+    To, VerbsError, Wc, WcOpcode, WcStatus,
 };
 pub use ferroce_net::{
     Attachment, Ethernet, FaultRates, Faults, Hub, IcrcCheck, IcrcMode, Interface, LinkCounters, LinkInfo,

@@ -5,13 +5,15 @@ use std::ops::{Bound, RangeBounds};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use ferroce_engine::{Access, Buffer, Mr, MrInit, Pd, Remote, Sge};
+use ferroce_engine::{Access, Buffer, Mr, MrInit, MwType, Pd, Region, Remote, Sge};
 
 use crate::completion::CompletionQueue;
 use crate::context::Context;
 use crate::endpoint::{Fields, ParseError};
 use crate::error::{Error, verb};
 use crate::queue_pair::QueuePairBuilder;
+use crate::shared_queue::SharedReceiveQueue;
+use crate::window::MemoryWindow;
 
 /// What memory and queue pairs belong to: a queue pair touches memory of its own domain only. Clones are the
 /// same domain.
@@ -61,7 +63,47 @@ impl ProtectionDomain {
         let base = init.iova;
         let made = self.context().nic().with(|device, _| device.reg_mr(self.id(), init));
         let mr = made.map_err(verb("register memory"))?;
-        Ok(MemoryRegion { mr, base, buffer: buffer.clone(), pd: self.clone() })
+        let registration = Arc::new(Registration { mr, pd: self.clone() });
+        Ok(MemoryRegion { registration, base, buffer: buffer.clone() })
+    }
+
+    /// Registers memory of any kind, [null](Region::null) or [paged](Region::paged) too, under addresses that begin at
+    /// `base`. It is read and written by way of work requests only.
+    ///
+    /// ```
+    /// use ferroce::{Access, Region, Sge};
+    ///
+    /// let (a, b) = ferroce::pair()?;
+    /// let nothing = a.pd.register_region(Region::null(u64::MAX), 0, Access::LOCAL_WRITE)?;
+    /// let sink = Sge { addr: 0, len: 1 << 16, lkey: nothing.lkey() };
+    /// a.qp.post().read(1, &[sink], b.memory.remote()).submit()?;
+    /// a.cq.wait(None)?; // it was fetched, and went nowhere
+    /// # Ok::<_, ferroce::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`register`](Self::register), and when the rights do not suit the kind of memory.
+    pub fn register_region(&self, region: Region, base: u64, access: Access) -> Result<Registration, Error> {
+        let init = MrInit { region, iova: base, access };
+        let made = self.context().nic().with(|device, _| device.reg_mr(self.id(), init));
+        Ok(Registration { mr: made.map_err(verb("register memory"))?, pd: self.clone() })
+    }
+
+    /// Makes a memory window, which opens nothing until it is bound (`ibv_alloc_mw`).
+    ///
+    /// # Errors
+    /// When the NIC has no room for another.
+    pub fn memory_window(&self, kind: MwType) -> Result<MemoryWindow, Error> {
+        MemoryWindow::new(self, kind)
+    }
+
+    /// Makes a queue of up to `max_wr` receives for several queue pairs (`ibv_create_srq`).
+    ///
+    /// # Errors
+    /// When `max_wr` is 0 or above [`Limits::max_srq_wr`](crate::Limits::max_srq_wr), or the NIC has no room for
+    /// another.
+    pub fn shared_receive_queue(&self, max_wr: u32) -> Result<SharedReceiveQueue, Error> {
+        SharedReceiveQueue::new(self, max_wr)
     }
 
     /// Starts to describe a queue pair whose completions go to `cq`.
@@ -92,7 +134,34 @@ impl fmt::Debug for ProtectionDomain {
     }
 }
 
-/// Memory that the NIC may touch. Dropping it ends the registration first and frees the memory then.
+/// A key that opens memory, until it is dropped; from [`ProtectionDomain::register_region`].
+#[derive(Debug)]
+pub struct Registration {
+    mr: Mr,
+    pd: ProtectionDomain,
+}
+
+impl Registration {
+    /// The key for the owner's own work requests.
+    pub fn lkey(&self) -> u32 {
+        self.mr.lkey
+    }
+
+    /// The key for peers.
+    pub fn rkey(&self) -> u32 {
+        self.mr.rkey
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let ended = self.pd.context().nic().with(|device, _| device.dereg_mr(self.mr.lkey));
+        debug_assert!(ended.is_ok(), "only this ends the registration: {ended:?}");
+    }
+}
+
+/// Memory that the NIC may touch. Clones are the same region; dropping the last ends the registration first and
+/// frees the memory then.
 ///
 /// The program reads and writes it by copying, at any time: the NIC may do so too, and only completions tell
 /// when data is settled.
@@ -105,11 +174,11 @@ impl fmt::Debug for ProtectionDomain {
 /// assert_eq!((sge.addr, sge.len), (a.memory.addr() + 10, 3));
 /// # Ok::<_, ferroce::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct MemoryRegion {
-    mr: Mr,
+    registration: Arc<Registration>,
     base: u64,
     buffer: Buffer,
-    pd: ProtectionDomain,
 }
 
 impl MemoryRegion {
@@ -130,12 +199,12 @@ impl MemoryRegion {
 
     /// The key for the owner's own work requests.
     pub fn lkey(&self) -> u32 {
-        self.mr.lkey
+        self.registration.lkey()
     }
 
     /// The key for peers.
     pub fn rkey(&self) -> u32 {
-        self.mr.rkey
+        self.registration.rkey()
     }
 
     /// All of it as a scatter/gather entry.
@@ -153,12 +222,12 @@ impl MemoryRegion {
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Sge {
         let (start, len) = resolve(&range, self.len());
         let len = u32::try_from(len).expect("a scatter/gather entry of less than 4 GiB");
-        Sge { addr: self.base + start as u64, len, lkey: self.mr.lkey }
+        Sge { addr: self.base + start as u64, len, lkey: self.lkey() }
     }
 
     /// What peers need to know to reach it.
     pub fn remote(&self) -> RemoteMemory {
-        RemoteMemory { addr: self.base, len: self.len() as u64, rkey: self.mr.rkey }
+        RemoteMemory { addr: self.base, len: self.len() as u64, rkey: self.rkey() }
     }
 
     /// Copies `data` in, starting at `offset`.
@@ -211,14 +280,7 @@ impl MemoryRegion {
 
     /// The domain it belongs to.
     pub fn protection_domain(&self) -> &ProtectionDomain {
-        &self.pd
-    }
-}
-
-impl Drop for MemoryRegion {
-    fn drop(&mut self) {
-        let ended = self.pd.context().nic().with(|device, _| device.dereg_mr(self.mr.lkey));
-        debug_assert!(ended.is_ok(), "only this ends the registration: {ended:?}");
+        &self.registration.pd
     }
 }
 
@@ -290,7 +352,7 @@ impl FromStr for RemoteMemory {
 }
 
 /// Start and length of a range within `len` bytes.
-fn resolve(range: &impl RangeBounds<usize>, len: usize) -> (usize, usize) {
+pub(crate) fn resolve(range: &impl RangeBounds<usize>, len: usize) -> (usize, usize) {
     let start = match range.start_bound() {
         Bound::Included(start) => Some(*start),
         Bound::Excluded(before) => before.checked_add(1),

@@ -1,6 +1,6 @@
 //! Batches of send requests.
 
-use ferroce_engine::{ImmDt, Payload, Qpn, Remote, SendFlags, SendOp, SendWr, Sge};
+use ferroce_engine::{Access, Bind, ImmDt, Payload, Qpn, Remote, SendFlags, SendOp, SendWr, Sge};
 
 use crate::datagram::AddressHandle;
 use crate::error::Error;
@@ -114,6 +114,31 @@ impl<'a> SendBatch<'a> {
             last.to = handle.to(qpn, qkey);
         }
         self
+    }
+
+    /// Writes 8 bytes at once to a multiple of 8 in the peer's memory. Both NICs must have
+    /// [`Personality::placement`](crate::Personality::placement) on.
+    pub fn atomic_write(self, wr_id: u64, data: &'a [u8; 8], to: impl Into<Remote>) -> Self {
+        self.with(wr_id, SendOp::AtomicWrite(to.into()), Payload::Inline(data))
+    }
+
+    /// Waits until what was written to `len` bytes of the peer's memory can be seen by everybody there. The peer's
+    /// region and queue pair need [`Access::FLUSH_GLOBAL`], and both NICs
+    /// [`Personality::placement`](crate::Personality::placement).
+    pub fn flush(self, wr_id: u64, remote: impl Into<Remote>, len: u32) -> Self {
+        let (remote, placement) = (remote.into(), Access::FLUSH_GLOBAL);
+        let op = SendOp::Flush { remote, len, placement, whole_region: false };
+        self.with(wr_id, op, Payload::Sges(&[]))
+    }
+
+    /// Binds a memory window of this side; nothing is sent. See [`MemoryWindow::bind`](crate::MemoryWindow::bind).
+    pub fn bind(self, wr_id: u64, bind: Bind) -> Self {
+        self.with(wr_id, SendOp::BindMw(bind), Payload::Sges(&[]))
+    }
+
+    /// Takes a memory window of type 2 of this side out of use; nothing is sent.
+    pub fn invalidate(self, wr_id: u64, rkey: u32) -> Self {
+        self.with(wr_id, SendOp::LocalInv(rkey), Payload::Sges(&[]))
     }
 
     /// The request before gives no completion, unless it fails.

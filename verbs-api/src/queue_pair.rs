@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, verb};
 use crate::memory::ProtectionDomain;
 use crate::post::SendBatch;
+use crate::shared_queue::SharedReceiveQueue;
 
 /// One end of a connection, reliable unless [described](QueuePairBuilder) otherwise, or a place for datagrams.
 ///
@@ -57,6 +58,7 @@ pub struct QueuePair {
     pd: ProtectionDomain,
     send_cq: CompletionQueue,
     recv_cq: CompletionQueue,
+    _srq: Option<SharedReceiveQueue>,
 }
 
 /// What is sent how.
@@ -322,6 +324,7 @@ pub struct QueuePairBuilder {
     recv_cq: CompletionQueue,
     cap: QpCap,
     signal_all: bool,
+    srq: Option<SharedReceiveQueue>,
     kind: Kind,
     access: Access,
     gid_index: u8,
@@ -336,6 +339,7 @@ impl QueuePairBuilder {
             recv_cq: cq.clone(),
             cap: QpCap::default(),
             signal_all: false,
+            srq: None,
             kind: Kind::Reliable,
             access: Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC,
             gid_index: 0,
@@ -372,6 +376,11 @@ impl QueuePairBuilder {
     /// Has receives complete to another queue than sends.
     pub fn recv_cq(self, cq: &CompletionQueue) -> Self {
         QueuePairBuilder { recv_cq: cq.clone(), ..self }
+    }
+
+    /// Takes receives from a queue that it shares with others, instead of one of its own.
+    pub fn shared_receives(self, queue: &SharedReceiveQueue) -> Self {
+        QueuePairBuilder { srq: Some(queue.clone()), ..self }
     }
 
     /// Send requests that can be outstanding; 64 if nothing is said.
@@ -429,7 +438,7 @@ impl QueuePairBuilder {
     /// be sent (it is in RTS).
     ///
     /// # Errors
-    /// When a size is 0 or above the NIC's [`Limits`](crate::Limits), a queue belongs to another NIC, or there
+    /// When a size is above the NIC's [`Limits`](crate::Limits), a queue belongs to another NIC, or there
     /// is no such address.
     pub fn build(self) -> Result<QueuePair, Error> {
         let context = self.pd.context();
@@ -440,6 +449,7 @@ impl QueuePairBuilder {
             recv_cq: self.recv_cq.id(),
             cap: self.cap,
             signal_all: self.signal_all,
+            srq: self.srq.as_ref().map(SharedReceiveQueue::id),
             ..QpInit::new(self.kind.qp_type(), self.pd.id(), self.send_cq.id())
         };
         let made = context.nic().with(|device, _| device.create_qp(&init));
@@ -451,6 +461,7 @@ impl QueuePairBuilder {
             pd: self.pd,
             send_cq: self.send_cq,
             recv_cq: self.recv_cq,
+            _srq: self.srq,
         };
         qp.prepare(self.access)?;
         Ok(qp)
