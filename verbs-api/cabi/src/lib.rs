@@ -20,6 +20,7 @@ mod abi;
 mod border;
 mod cm;
 mod handle;
+mod interpose;
 mod mailbox;
 mod process;
 mod verbs;

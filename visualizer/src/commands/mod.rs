@@ -8,6 +8,7 @@ mod explain;
 mod lab;
 mod link;
 mod pingpong;
+mod run;
 
 use crate::failure::Failure;
 
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Lab(lab::Args),
     Pingpong(pingpong::Args),
+    Run(run::Args),
 }
 
 impl Command {
@@ -39,6 +41,7 @@ impl Command {
             Self::Explain(args) => explain::run(&args),
             Self::Lab(args) => lab::run(&args),
             Self::Pingpong(args) => pingpong::run(&args),
+            Self::Run(args) => run::run(&args),
         }
     }
 }

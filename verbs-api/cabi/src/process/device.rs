@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
+use ferroce_engine::DeviceConfig;
 use parking_lot::Mutex;
 
 use super::engine::Engine;
@@ -75,8 +76,9 @@ impl Device {
         fill(&mut c.dev_name, format!("uverbs{index}").as_ref());
         fill(&mut c.dev_path, sysfs.join(format!("class/infiniband_verbs/uverbs{index}")).as_os_str());
         fill(&mut c.ibdev_path, sysfs.join("class/infiniband").join(name).as_os_str());
+        let guid = DeviceConfig::new("", addresses).guid().to_be_bytes();
         let (addresses, engine) = (addresses.to_vec(), Mutex::new(Weak::new()));
-        Box::leak(Box::new(Device { c, behind: [0; 128], index, guid: guid(&addresses), addresses, engine }))
+        Box::leak(Box::new(Device { c, behind: [0; 128], index, guid, addresses, engine }))
     }
 
     /// The pointer by which C programs name it.
@@ -113,22 +115,6 @@ impl Device {
 
 /// `vendor_part_id` of a NIC that is a program.
 const FERROCE_PART: u32 = 1;
-
-/// An EUI-64 that is locally administered, and differs from address to address.
-fn guid(addresses: &[IpAddr]) -> [u8; 8] {
-    let octets = match addresses.first() {
-        Some(IpAddr::V4(v4)) => v4.to_ipv6_mapped().octets(),
-        Some(IpAddr::V6(v6)) => v6.octets(),
-        None => [0; 16],
-    };
-    // FNV-1a, which only has to spread addresses; the same address always has the same number.
-    let hash = octets.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, octet| {
-        (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mut guid = hash.to_be_bytes();
-    guid[0] = guid[0] & !1 | 2;
-    guid
-}
 
 fn fill<const N: usize>(field: &mut [c_char; N], text: &OsStr) {
     for (to, from) in field.iter_mut().zip(text.as_bytes().iter().take(N - 1)) {

@@ -1,0 +1,133 @@
+//! Files that programs look for: the libraries under the names that programs know, and what the kernel would say
+//! about the devices.
+//!
+//! They lie in a directory that belongs to the user alone, in which every run finds again what another has made.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Addresses, wishes};
+use crate::failure::Failure;
+
+/// The names by which programs know the library.
+const NAMES: [&str; 4] = ["libibverbs.so.1", "librdmacm.so.1", "libibverbs.so", "librdmacm.so"];
+
+/// The directories of a run.
+pub(super) struct Files {
+    /// With the libraries.
+    lib: PathBuf,
+    /// What stands for `/sys`.
+    sys: PathBuf,
+}
+
+impl Files {
+    /// Finds or makes the files for these devices.
+    pub(super) fn make(library: &Path, devices: &[Addresses]) -> Result<Files, Failure> {
+        let root = root()?;
+        let failed = |error: io::Error| {
+            Failure::new(
+                format_args!("cannot make files in {}: {error}", root.display()),
+                "set XDG_RUNTIME_DIR to a directory where you may write",
+            )
+        };
+        let text: Vec<String> = devices.iter().map(wishes::text).collect();
+        let lib = root.join(format!("lib-{}", name_of(&library.to_string_lossy())));
+        let sys = root.join(format!("sys-{}", name_of(&text.join(" "))));
+        private(&lib).and_then(|()| link(library, &lib)).map_err(failed)?;
+        for (number, addresses) in devices.iter().enumerate() {
+            describe(&sys, number, addresses).map_err(failed)?;
+        }
+        Ok(Files { lib, sys })
+    }
+
+    /// Has a program find them.
+    pub(super) fn use_in(&self, command: &mut Command) {
+        command.env("LD_LIBRARY_PATH", before(&self.lib, "LD_LIBRARY_PATH"));
+        // Preloaded it is found even by programs that know where they want to look, and can show device files.
+        command.env("LD_PRELOAD", before(&self.lib.join(NAMES[0]), "LD_PRELOAD"));
+        command.env("FERROCE_SYSFS", &self.sys);
+    }
+}
+
+/// `first`, and then what the variable says already.
+fn before(first: &Path, variable: &str) -> OsString {
+    let mut all = first.as_os_str().to_owned();
+    if let Some(rest) = env::var_os(variable).filter(|rest| !rest.is_empty()) {
+        all.push(":");
+        all.push(rest);
+    }
+    all
+}
+
+/// A directory that belongs to this user alone: who could write there could have programs load what they like.
+fn root() -> Result<PathBuf, Failure> {
+    let user = nix::unistd::geteuid();
+    let root = match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()) {
+        Some(runtime) => runtime.join("ferroce"),
+        None => env::temp_dir().join(format!("ferroce-{user}")),
+    };
+    let next = "remove it, or set XDG_RUNTIME_DIR to a directory of yours";
+    private(&root)
+        .map_err(|error| Failure::new(format_args!("cannot make {}: {error}", root.display()), next))?;
+    let is_ours = fs::symlink_metadata(&root).is_ok_and(|found| {
+        found.is_dir() && found.uid() == user.as_raw() && found.permissions().mode() & 0o022 == 0
+    });
+    match is_ours {
+        true => Ok(root),
+        false => Err(Failure::new(format_args!("{} is not yours alone", root.display()), next)),
+    }
+}
+
+fn private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path)
+}
+
+fn link(library: &Path, lib: &Path) -> io::Result<()> {
+    for name in NAMES {
+        match symlink(library, lib.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A short name that differs from text to text (FNV-1a).
+fn name_of(text: &str) -> String {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// What `/sys` would hold about device `number`.
+fn describe(sys: &Path, number: usize, addresses: &Addresses) -> io::Result<()> {
+    let device = sys.join(format!("class/infiniband/ferroce{number}"));
+    let port = device.join("ports/1");
+    let file = |path: PathBuf, text: &str| {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, format!("{text}\n"))
+    };
+    for (name, text) in [("node_type", "1: CA"), ("board_id", "FERROCE"), ("hca_type", "ferroce")] {
+        file(device.join(name), text)?;
+    }
+    file(device.join("device/numa_node"), "-1")?;
+    for (name, text) in [("state", "4: ACTIVE"), ("phys_state", "5: LinkUp"), ("link_layer", "Ethernet")] {
+        file(port.join(name), text)?;
+    }
+    file(port.join("rate"), "100 Gb/sec (4X EDR)")?;
+    for (index, address) in addresses.0.iter().enumerate() {
+        let v6 = match address {
+            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            std::net::IpAddr::V6(v6) => *v6,
+        };
+        let words: Vec<String> = v6.segments().iter().map(|word| format!("{word:04x}")).collect();
+        file(port.join(format!("gids/{index}")), &words.join(":"))?;
+        file(port.join(format!("gid_attrs/types/{index}")), "RoCE v2")?;
+    }
+    let verbs = sys.join(format!("class/infiniband_verbs/uverbs{number}"));
+    file(verbs.join("ibdev"), &format!("ferroce{number}"))
+}
