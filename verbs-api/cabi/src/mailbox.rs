@@ -74,7 +74,7 @@ impl<E> Mailbox<E> {
             }
             // It can be empty when events were withdrawn between the two.
             if let Some((source, event)) = self.waiting.lock().pop_front() {
-                source.counts.lock().taken += 1;
+                source.taken();
                 return Ok(event);
             }
         }
@@ -86,9 +86,14 @@ impl<E> Mailbox<E> {
         for _ in 0..self.withdraw(source) {
             self.uncount();
         }
-        let mut counts = source.counts.lock();
-        while counts.acknowledged < counts.taken {
-            source.acknowledged.wait(&mut counts);
+        source.wait();
+    }
+
+    /// Takes all events back.
+    pub(crate) fn empty(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for _ in waiting {
+            self.uncount();
         }
     }
 
@@ -111,6 +116,19 @@ impl<E> Mailbox<E> {
 }
 
 impl Source {
+    /// The application has taken an event.
+    pub(crate) fn taken(&self) {
+        self.counts.lock().taken += 1;
+    }
+
+    /// Waits until the application has acknowledged all events that it has taken.
+    pub(crate) fn wait(&self) {
+        let mut counts = self.counts.lock();
+        while counts.acknowledged < counts.taken {
+            self.acknowledged.wait(&mut counts);
+        }
+    }
+
     /// The application is done with `count` events.
     pub(crate) fn acknowledge(&self, count: u32) {
         self.counts.lock().acknowledged += u64::from(count);

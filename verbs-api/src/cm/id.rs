@@ -130,6 +130,11 @@ impl Id {
 
     // --- what it is ------------------------------------------------------------------------------------------------
 
+    /// A number that no other identifier of the manager has, or will have.
+    pub fn number(&self) -> u64 {
+        self.shared.owner
+    }
+
     /// Its port space.
     pub fn port_space(&self) -> PortSpace {
         self.shared.space

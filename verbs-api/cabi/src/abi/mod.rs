@@ -4,12 +4,14 @@
 //! compile when they are wrong.
 
 mod attr;
+mod cm;
 mod context;
 mod object;
 mod qp;
 mod work;
 
 pub(crate) use attr::*;
+pub(crate) use cm::*;
 pub(crate) use context::*;
 pub(crate) use object::*;
 pub(crate) use qp::*;

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use ferroce_engine::{AsyncEvent, Cq, Dm, Mr, Qpn};
+use ferroce::Context;
+use ferroce_engine::{AsyncEvent, Cq, Dm, Mr, Qpn, Srq};
 use ferroce_net::Nic;
 use parking_lot::Mutex;
 
@@ -21,7 +22,7 @@ use crate::verbs::Domain;
 
 /// A running NIC, shared by all contexts of this process on its device.
 pub(crate) struct Engine {
-    pub(crate) nic: Nic,
+    pub(crate) context: Context,
     /// Protection domains and memory regions that can be imported.
     pub(crate) exported: Exported,
     subjects: Mutex<HashMap<Id, Subject>>,
@@ -40,6 +41,7 @@ pub(crate) struct Exported {
 pub(crate) enum Id {
     Qp(Qpn),
     Cq(Cq),
+    Srq(Srq),
 }
 
 /// Asynchronous events of a context: which, and about which object.
@@ -72,6 +74,9 @@ impl Subject {
 /// `IBV_EVENT_CQ_ERR`.
 const CQ_ERR: c_uint = 0;
 
+/// `IBV_EVENT_SRQ_LIMIT_REACHED`.
+const SRQ_LIMIT_REACHED: c_uint = 15;
+
 impl Engine {
     pub(super) fn open(device: &Device, settings: &Settings) -> Result<Arc<Engine>, Errno> {
         let mut builder = Nic::builder()
@@ -88,10 +93,16 @@ impl Engine {
             explain(format_args!("cannot open ferroce{}: {error}", device.index));
             Errno(libc::ENODEV)
         })?;
-        let engine = Arc::new(Engine { nic, exported: Exported::default(), subjects: Mutex::default() });
+        let context = Context::new(nic);
+        let engine = Arc::new(Engine { context, exported: Exported::default(), subjects: Mutex::default() });
         let router = Arc::new(Router(Arc::downgrade(&engine)));
-        engine.nic.set_async_waker(Some(&Waker::from(router)));
+        engine.nic().set_async_waker(Some(&Waker::from(router)));
         Ok(engine)
+    }
+
+    /// The NIC itself.
+    pub(crate) fn nic(&self) -> &Nic {
+        self.context.nic()
     }
 
     /// Events about this object go to its context from now on.
@@ -108,12 +119,11 @@ impl Engine {
     }
 
     fn route_events(&self) {
-        while let Some(event) = self.nic.poll_async_event() {
+        while let Some(event) = self.nic().poll_async_event() {
             let (id, event_type) = match event {
                 AsyncEvent::Qp(qpn, event) => (Id::Qp(qpn), event as c_uint),
                 AsyncEvent::CqErr(cq) => (Id::Cq(cq), CQ_ERR),
-                // Nobody here makes shared receive queues.
-                AsyncEvent::SrqLimitReached(_) => continue,
+                AsyncEvent::SrqLimitReached(srq) => (Id::Srq(srq), SRQ_LIMIT_REACHED),
             };
             let subject = self.subjects.lock().get(&id).cloned();
             if let Some(subject) = subject {

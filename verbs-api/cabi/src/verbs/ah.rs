@@ -36,14 +36,14 @@ unsafe fn create(of: *mut abi::Pd, attr: *const abi::AhAttr) -> Result<*mut abi:
         return Err(INVALID);
     }
     let av = from_c::vector(attr)?;
-    let ah = domain.engine.nic.with(|device, _| device.create_ah(domain.pd, av))?;
+    let ah = domain.engine.nic().with(|device, _| device.create_ah(domain.pd, av))?;
     let c = abi::Ah { context: (*of).context, pd: of, handle: ah.index() };
     Ok(make(c, Ah { engine: Arc::clone(&domain.engine), ah }))
 }
 
 unsafe fn destroy(pointer: *mut abi::Ah) -> Result<(), Errno> {
     let body = handle::object::<Ah>(pointer)?;
-    body.engine.nic.with(|device, _| device.destroy_ah(body.ah))?;
+    body.engine.nic().with(|device, _| device.destroy_ah(body.ah))?;
     handle::take::<Ah>(pointer).map(drop)
 }
 

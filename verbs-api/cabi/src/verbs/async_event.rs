@@ -5,12 +5,14 @@ use std::ffi::c_int;
 use super::context::context;
 use super::cq::Cq;
 use super::qp::Qp;
+use super::srq::Srq;
 use crate::abi;
 use crate::border::{Errno, export, number};
 use crate::handle;
 
 /// `enum ibv_event_type`, as far as it says which kind of object an event is about.
 const CQ_ERR: u32 = 0;
+const SRQ_EVENTS: [u32; 2] = [14, 15];
 const QP_EVENTS: [u32; 8] = [1, 2, 3, 4, 5, 6, 7, 16];
 
 unsafe fn next(of: *mut abi::Context, to: *mut abi::AsyncEvent) -> Result<c_int, Errno> {
@@ -25,6 +27,7 @@ unsafe fn acknowledge(event: &abi::AsyncEvent) -> Result<(), Errno> {
     let raised = match event.event_type {
         CQ_ERR => &handle::object::<Cq>(event.element.cast())?.raised,
         kind if QP_EVENTS.contains(&kind) => &handle::object::<Qp>(event.element.cast())?.raised,
+        kind if SRQ_EVENTS.contains(&kind) => &handle::object::<Srq>(event.element.cast())?.raised,
         _ => return Ok(()),
     };
     raised.acknowledge(1);

@@ -19,14 +19,16 @@ pub(crate) struct Channel {
 }
 pooled!(Channel, abi::CompChannel);
 
-unsafe fn create(of: *mut abi::Context) -> Result<*mut abi::CompChannel, Errno> {
+/// `ibv_create_comp_channel`.
+pub(crate) unsafe fn create(of: *mut abi::Context) -> Result<*mut abi::CompChannel, Errno> {
     context(of)?;
     let notifications = Arc::new(Notifications::new()?);
     let c = abi::CompChannel { context: of, fd: notifications.fd(), refcnt: 0 };
     Ok(make(c, Channel { notifications }))
 }
 
-unsafe fn destroy(channel: *mut abi::CompChannel) -> Result<(), Errno> {
+/// `ibv_destroy_comp_channel`.
+pub(crate) unsafe fn destroy(channel: *mut abi::CompChannel) -> Result<(), Errno> {
     handle::object::<Channel>(channel)?;
     if users(channel).load(std::sync::atomic::Ordering::Acquire) > 0 {
         return Err(Errno(libc::EBUSY));

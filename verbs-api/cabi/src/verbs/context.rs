@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{cq, cq_ex, dm, mr, mw, pd, post, qp, query};
+use super::{cq, cq_ex, dm, mr, mw, pd, post, qp, query, srq, xrcd};
 use crate::abi::{self, Plain};
 use crate::border::{Errno, UNSUPPORTED, export, number, pointer};
 use crate::handle::{self, pooled};
@@ -41,7 +41,8 @@ fn whole(pointer: *mut abi::Context) -> *mut abi::VerbsContext {
     pointer.wrapping_byte_sub(offset_of!(abi::VerbsContext, context)).cast()
 }
 
-fn open(device: &'static Device) -> Result<*mut abi::Context, Errno> {
+/// Opens a device.
+pub(crate) fn open(device: &'static Device) -> Result<*mut abi::Context, Errno> {
     let engine = device.open()?;
     let events = Arc::new(AsyncQueue::new()?);
     let cmd = command_file()?;
@@ -79,7 +80,11 @@ fn table() -> abi::VerbsContext {
     c.modify_cq = Some(cq::modify_cq);
     c.create_cq_ex = Some(cq_ex::create_cq_ex);
     c.create_qp_ex = Some(qp::create_qp_ex);
-    c.close_xrcd = Some(super::missing::close_xrcd);
+    c.open_qp = Some(qp::open_qp);
+    c.create_srq_ex = Some(srq::create_srq_ex);
+    c.get_srq_num = Some(srq::get_srq_num);
+    c.open_xrcd = Some(xrcd::open_xrcd);
+    c.close_xrcd = Some(xrcd::close_xrcd);
     c.sz = size_of::<abi::VerbsContext>();
     c.context.abi_compat = abi::ABI_IS_EXTENDED;
     c.context.num_comp_vectors = query::COMP_VECTORS;
@@ -89,7 +94,7 @@ fn table() -> abi::VerbsContext {
     ops.dealloc_mw = Some(mw::dealloc_mw);
     ops.poll_cq = Some(cq::poll_cq);
     ops.req_notify_cq = Some(cq::req_notify_cq);
-    ops.post_srq_recv = Some(super::missing::post_srq_recv);
+    ops.post_srq_recv = Some(srq::post_srq_recv);
     ops.post_send = Some(post::post_send);
     ops.post_recv = Some(post::post_recv);
     c
@@ -103,7 +108,8 @@ fn command_file() -> Result<OwnedFd, Errno> {
     if fd < 0 { Err(Errno::last()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
 }
 
-fn inode(fd: c_int) -> Result<u64, Errno> {
+/// The inode of an open file.
+pub(super) fn inode(fd: c_int) -> Result<u64, Errno> {
     // SAFETY: all zeros are a value of this structure of numbers.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: the structure lives until the call returns.

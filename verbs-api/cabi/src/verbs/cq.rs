@@ -80,7 +80,7 @@ pub(crate) unsafe fn create(of: *mut abi::Context, wish: &Wish) -> Result<*mut a
         true => None,
         false => Some(Arc::clone(&handle::object::<Channel>(wish.channel)?.notifications)),
     };
-    let made = engine.nic.with(|device, _| device.create_cq(wish.cqe))?;
+    let made = engine.nic().with(|device, _| device.create_cq(wish.cqe))?;
     let mut c = abi::CqEx::zeroed();
     (c.base.context, c.base.channel, c.base.cq_context) = (of, wish.channel, wish.cq_context);
     (c.base.handle, c.base.cqe) = (made.index(), wish.cqe as c_int);
@@ -98,14 +98,15 @@ pub(crate) unsafe fn create(of: *mut abi::Context, wish: &Wish) -> Result<*mut a
     if let Some(channel) = channel {
         users(wish.channel).fetch_add(1, Ordering::AcqRel);
         let notifier = Arc::new(Notifier { channel, notified, pointer: pointer as usize });
-        engine.nic.set_waker(made, Some(&Waker::from(notifier)));
+        engine.nic().set_waker(made, Some(&Waker::from(notifier)));
     }
     Ok(pointer)
 }
 
-unsafe fn destroy(pointer: *mut abi::Cq) -> Result<(), Errno> {
+/// `ibv_destroy_cq`.
+pub(crate) unsafe fn destroy(pointer: *mut abi::Cq) -> Result<(), Errno> {
     let body = cq(pointer)?;
-    body.engine.nic.destroy_cq(body.cq)?;
+    body.engine.nic().destroy_cq(body.cq)?;
     body.engine.unregister(Id::Cq(body.cq));
     if let Some(channel) = &body.channel {
         channel.close(&body.notified);
@@ -124,7 +125,7 @@ pub(crate) unsafe extern "C" fn poll_cq(pointer: *mut abi::Cq, count: c_int, to:
     let (mut done, wanted) = (0, usize::try_from(count).unwrap_or(0));
     while done < wanted {
         let room = (wanted - done).min(BATCH);
-        let Ok(found) = cq.engine.nic.poll_cq(cq.cq, &mut batch[..room]) else { return -INVALID.0 };
+        let Ok(found) = cq.engine.nic().poll_cq(cq.cq, &mut batch[..room]) else { return -INVALID.0 };
         for wc in &batch[..found] {
             to.add(done).write(completion(wc));
             done += 1;
@@ -168,13 +169,13 @@ pub(crate) fn completion(wc: &Wc) -> abi::Wc {
 /// `ibv_req_notify_cq`.
 pub(crate) unsafe extern "C" fn req_notify_cq(pointer: *mut abi::Cq, solicited_only: c_int) -> c_int {
     let arm = if solicited_only != 0 { Arm::Solicited } else { Arm::Next };
-    status(cq(pointer).and_then(|cq| Ok(cq.engine.nic.req_notify_cq(cq.cq, arm)?)))
+    status(cq(pointer).and_then(|cq| Ok(cq.engine.nic().req_notify_cq(cq.cq, arm)?)))
 }
 
 unsafe fn resize(pointer: *mut abi::Cq, cqe: c_int) -> Result<(), Errno> {
     let cq = cq(pointer)?;
     let wanted = u32::try_from(cqe).map_err(|_| INVALID)?;
-    cq.engine.nic.with(|device, _| device.resize_cq(cq.cq, wanted))?;
+    cq.engine.nic().with(|device, _| device.resize_cq(cq.cq, wanted))?;
     (*pointer).cqe = cqe;
     Ok(())
 }
@@ -186,7 +187,7 @@ unsafe fn moderate(pointer: *mut abi::Cq, attr: *const abi::ModifyCqAttr) -> Res
         return Err(UNSUPPORTED);
     }
     let moderation = Moderation { count: attr.cq_count, period: attr.cq_period };
-    Ok(cq.engine.nic.with(|device, _| device.modify_cq(cq.cq, moderation))?)
+    Ok(cq.engine.nic().with(|device, _| device.modify_cq(cq.cq, moderation))?)
 }
 
 /// `ibv_modify_cq`.

@@ -96,7 +96,7 @@ pub(crate) unsafe extern "C" fn create_cq_ex(
 /// Moves to the next completion: 0, or ENOENT when there is none.
 unsafe fn advance(pointer: *mut abi::CqEx, cq: &Cq) -> c_int {
     let mut next = [Wc::default()];
-    match cq.engine.nic.poll_cq(cq.cq, &mut next) {
+    match cq.engine.nic().poll_cq(cq.cq, &mut next) {
         Ok(0) => libc::ENOENT,
         Ok(_) => {
             (*pointer).wr_id = next[0].wr_id;
@@ -184,6 +184,6 @@ unsafe extern "C" fn read_completion_ts(pointer: *mut abi::CqEx) -> u64 {
 
 unsafe extern "C" fn read_completion_wallclock_ns(pointer: *mut abi::CqEx) -> u64 {
     let (now, Ok(cq)) = (SystemTime::UNIX_EPOCH.elapsed(), handle::object::<Cq>(pointer)) else { return 0 };
-    let age = cq.engine.nic.now().since(current(pointer).timestamp);
+    let age = cq.engine.nic().now().since(current(pointer).timestamp);
     nanoseconds(now.unwrap_or(Duration::ZERO).saturating_sub(age))
 }

@@ -37,7 +37,7 @@ unsafe fn alloc(of: *mut abi::Context, attr: *const abi::AllocDmAttr) -> Result<
     if attr.comp_mask != 0 {
         return Err(UNSUPPORTED);
     }
-    let dm = engine.nic.with(|device, _| device.alloc_dm(attr.length as u64, attr.log_align_req))?;
+    let dm = engine.nic().with(|device, _| device.alloc_dm(attr.length as u64, attr.log_align_req))?;
     engine.exported.dms.lock().insert(dm.index(), dm);
     Ok(hand(of, Dm { engine: Arc::clone(engine), dm, imported: false }))
 }
@@ -52,7 +52,7 @@ unsafe fn free(dm: *mut abi::Dm) -> Result<(), Errno> {
     if body.imported {
         return Err(INVALID);
     }
-    body.engine.nic.with(|device, _| device.free_dm(body.dm))?;
+    body.engine.nic().with(|device, _| device.free_dm(body.dm))?;
     body.engine.exported.dms.lock().remove(&body.dm.index());
     handle::take::<Dm>(dm).map(drop)
 }
@@ -73,7 +73,7 @@ unsafe fn register(
     let access = Access::from_verbs(access).ok_or(INVALID)?;
     let made = domain
         .engine
-        .nic
+        .nic()
         .with(|device, _| device.reg_dm_mr(domain.pd, body.dm, offset, length as u64, access))?;
     Ok(hand_out(of, &domain.engine, made, std::ptr::null_mut(), length))
 }
@@ -97,7 +97,7 @@ unsafe extern "C" fn memcpy_to_dm(
 ) -> c_int {
     let copied = handle::object::<Dm>(dm).and_then(|body| {
         let data = bytes(from, length)?;
-        Ok(body.engine.nic.with(|device, _| device.copy_to_dm(body.dm, offset, data))?)
+        Ok(body.engine.nic().with(|device, _| device.copy_to_dm(body.dm, offset, data))?)
     });
     status(copied)
 }
@@ -109,7 +109,7 @@ unsafe extern "C" fn memcpy_from_dm(to: *mut c_void, dm: *mut abi::Dm, offset: u
         }
         // SAFETY: the program has room there, as `memcpy` asks.
         let out = std::slice::from_raw_parts_mut(to.cast::<u8>(), length);
-        Ok(body.engine.nic.with(|device, _| device.copy_from_dm(body.dm, offset, out))?)
+        Ok(body.engine.nic().with(|device, _| device.copy_from_dm(body.dm, offset, out))?)
     });
     status(copied)
 }

@@ -5,23 +5,37 @@ use std::ffi::c_int;
 use super::gid::address;
 use super::qp::qp;
 use crate::abi::{self, Gid};
-use crate::border::{INVALID, export, status};
+use crate::border::{Errno, INVALID, export, status};
+
+/// `ibv_attach_mcast`.
+///
+/// # Safety
+///
+/// The pointers are NULL or what they should be.
+pub(crate) unsafe fn attach(of: *mut abi::Qp, group: *const Gid) -> Result<(), Errno> {
+    let (body, group) = (qp(of)?, address(group.as_ref().ok_or(INVALID)?));
+    Ok(body.engine.nic().with(|device, _| device.attach_mcast(body.qpn, group))?)
+}
+
+/// `ibv_detach_mcast`.
+///
+/// # Safety
+///
+/// As for [`attach`].
+pub(crate) unsafe fn detach(of: *mut abi::Qp, group: *const Gid) -> Result<(), Errno> {
+    let (body, group) = (qp(of)?, address(group.as_ref().ok_or(INVALID)?));
+    Ok(body.engine.nic().with(|device, _| device.detach_mcast(body.qpn, group))?)
+}
 
 export! {
     // The LID is of InfiniBand's; here the group's address is all.
     "IBVERBS_1.1" fn ibv_attach_mcast(of: *mut abi::Qp, group: *const Gid, lid: u16) -> c_int {
         let _ = lid;
-        status(qp(of).and_then(|body| {
-            let group = address(group.as_ref().ok_or(INVALID)?);
-            Ok(body.engine.nic.with(|device, _| device.attach_mcast(body.qpn, group))?)
-        }))
+        status(attach(of, group))
     }
 
     "IBVERBS_1.1" fn ibv_detach_mcast(of: *mut abi::Qp, group: *const Gid, lid: u16) -> c_int {
         let _ = lid;
-        status(qp(of).and_then(|body| {
-            let group = address(group.as_ref().ok_or(INVALID)?);
-            Ok(body.engine.nic.with(|device, _| device.detach_mcast(body.qpn, group))?)
-        }))
+        status(detach(of, group))
     }
 }

@@ -1,10 +1,5 @@
 //! What is not offered: the functions exist, and say so.
 
-use std::ffi::c_int;
-
-use crate::abi;
-use crate::border::{UNSUPPORTED, status};
-
 /// Functions that fail with EOPNOTSUPP in the way that their kind does: by returning the number (`error`), -1
 /// (`minus_one`), NULL (`pointer`), or `nothing`.
 ///
@@ -33,22 +28,3 @@ macro_rules! missing {
     };
 }
 pub(crate) use missing;
-
-missing! {
-    "IBVERBS_1.1" error { ibv_modify_srq, ibv_query_srq, ibv_destroy_srq }
-    "IBVERBS_1.1" pointer { ibv_create_srq }
-}
-
-/// `ibv_post_srq_recv`, which inline verbs call without looking.
-pub(crate) unsafe extern "C" fn post_srq_recv(
-    _: *mut abi::Srq,
-    _: *mut abi::RecvWr,
-    _: *mut *mut abi::RecvWr,
-) -> c_int {
-    status(Err(UNSUPPORTED))
-}
-
-/// `ibv_close_xrcd`, which inline verbs call without looking.
-pub(crate) unsafe extern "C" fn close_xrcd(_: *mut abi::Xrcd) -> c_int {
-    status(Err(UNSUPPORTED))
-}

@@ -49,7 +49,7 @@ unsafe fn register(of: *mut abi::Pd, wish: &Wish) -> Result<*mut abi::Mr, Errno>
     let access = access(wish.access)?;
     let iova = if access.contains(Access::ZERO_BASED) { 0 } else { wish.iova };
     let init = MrInit { region: region(wish.addr, wish.length, access), iova, access };
-    let made = domain.engine.nic.with(|device, _| device.reg_mr(domain.pd, init))?;
+    let made = domain.engine.nic().with(|device, _| device.reg_mr(domain.pd, init))?;
     Ok(hand_out(of, &domain.engine, made, wish.addr, wish.length))
 }
 
@@ -81,7 +81,7 @@ pub(crate) unsafe fn hand_out(
 /// `ibv_alloc_null_mr`.
 pub(crate) unsafe extern "C" fn alloc_null_mr(of: *mut abi::Pd) -> *mut abi::Mr {
     let made = pd(of).and_then(|domain| {
-        let made = domain.engine.nic.with(|device, _| device.alloc_null_mr(domain.pd))?;
+        let made = domain.engine.nic().with(|device, _| device.alloc_null_mr(domain.pd))?;
         Ok(hand_out(of, &domain.engine, made, std::ptr::null_mut(), usize::MAX))
     });
     pointer(made)
@@ -101,7 +101,7 @@ unsafe fn advise(of: *mut abi::Pd, advice: c_int, flags: u32, list: &[abi::Sge])
     }
     let sges: Vec<Sge> =
         list.iter().map(|sge| Sge { addr: sge.addr, len: sge.length, lkey: sge.lkey }).collect();
-    Ok(domain.engine.nic.with(|device, _| device.advise_mr(domain.pd, advice, &sges))?)
+    Ok(domain.engine.nic().with(|device, _| device.advise_mr(domain.pd, advice, &sges))?)
 }
 
 /// `ibv_advise_mr`.
@@ -149,7 +149,7 @@ unsafe fn reregister(
         pd: if to_pd { Some(pd(of).map_err(input)?.pd) } else { None },
         access,
     };
-    let changed = body.engine.nic.with(|device, _| device.rereg_mr(body.lkey, change));
+    let changed = body.engine.nic().with(|device, _| device.rereg_mr(body.lkey, change));
     // The region is as it was.
     changed.map_err(|error| (error.into(), REREG_ERR_CMD))?;
     if to_memory {
@@ -167,7 +167,7 @@ unsafe fn deregister(mr: *mut abi::Mr) -> Result<(), Errno> {
         return Err(INVALID);
     }
     let lkey = body.lkey;
-    body.engine.nic.with(|device, _| device.dereg_mr(lkey))?;
+    body.engine.nic().with(|device, _| device.dereg_mr(lkey))?;
     body.engine.exported.mrs.lock().remove(&lkey);
     handle::take::<Mr>(mr).map(drop)
 }

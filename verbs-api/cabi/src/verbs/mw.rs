@@ -29,7 +29,7 @@ unsafe fn alloc(of: *mut abi::Pd, kind: c_int) -> Result<*mut abi::Mw, Errno> {
         2 => MwType::Type2,
         _ => return Err(INVALID),
     };
-    let rkey = domain.engine.nic.with(|device, _| device.alloc_mw(domain.pd, mw_type))?;
+    let rkey = domain.engine.nic().with(|device, _| device.alloc_mw(domain.pd, mw_type))?;
     let c = abi::Mw { context: (*of).context, pd: of, rkey, handle: rkey >> 8, kind };
     Ok(make(c, Mw { engine: Arc::clone(&domain.engine), rkey }))
 }
@@ -41,7 +41,7 @@ pub(crate) unsafe extern "C" fn alloc_mw(of: *mut abi::Pd, kind: c_int) -> *mut 
 
 unsafe fn dealloc(mw: *mut abi::Mw) -> Result<(), Errno> {
     let body = handle::object::<Mw>(mw)?;
-    body.engine.nic.with(|device, _| device.dealloc_mw(body.rkey))?;
+    body.engine.nic().with(|device, _| device.dealloc_mw(body.rkey))?;
     handle::take::<Mw>(mw).map(drop)
 }
 
@@ -83,7 +83,7 @@ unsafe fn post_bind(of: *mut abi::Qp, mw: *mut abi::Mw, wish: *mut abi::MwBind) 
     let flags = send_flags(wish.send_flags as c_uint);
     let op = SendOp::BindMw(bind(mw, rkey, &wish.bind_info)?);
     let wr = SendWr { flags, ..SendWr::new(wish.wr_id, op, Payload::Sges(&[])) };
-    body.engine.nic.post_send(body.qpn, &[wr])?;
+    body.engine.nic().post_send(body.qpn, &[wr])?;
     (*mw).rkey = rkey;
     Ok(())
 }

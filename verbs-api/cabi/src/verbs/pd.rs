@@ -50,9 +50,10 @@ pub(crate) unsafe fn pd<'a>(pointer: *const abi::Pd) -> Result<&'a Arc<Domain>, 
     Ok(&handle::object::<Pd>(pointer)?.domain)
 }
 
-unsafe fn alloc(of: *mut abi::Context) -> Result<*mut abi::Pd, Errno> {
+/// `ibv_alloc_pd`.
+pub(crate) unsafe fn alloc(of: *mut abi::Context) -> Result<*mut abi::Pd, Errno> {
     let engine = &context(of)?.engine;
-    let pd = engine.nic.with(|device, _| device.alloc_pd())?;
+    let pd = engine.nic().with(|device, _| device.alloc_pd())?;
     let domain = Arc::new(Domain { engine: Arc::clone(engine), pd, children: AtomicU32::new(0) });
     engine.exported.pds.lock().insert(pd.index(), Arc::downgrade(&domain));
     Ok(make(abi::Pd { context: of, handle: pd.index() }, Pd { domain, kind: Kind::Allocated }))
@@ -69,7 +70,7 @@ unsafe fn dealloc(pointer: *mut abi::Pd) -> Result<(), Errno> {
             if domain.children.load(Ordering::Acquire) > 0 {
                 return Err(Errno(libc::EBUSY));
             }
-            domain.engine.nic.with(|device, _| device.dealloc_pd(domain.pd))?;
+            domain.engine.nic().with(|device, _| device.dealloc_pd(domain.pd))?;
             domain.engine.exported.pds.lock().remove(&domain.pd.index());
         }
     }

@@ -74,6 +74,7 @@ unsafe fn destination(qp_type: QpType, wr: &abi::SendWr) -> Result<To, Errno> {
             let ud = wr.wr.ud;
             Ok(To::Datagram { ah: ah(ud.ah)?, qpn: Qpn::new(ud.remote_qpn), qkey: ud.remote_qkey })
         }
+        QpType::XrcInitiator => Ok(To::Srq(wr.xrc_remote_srqn)),
         _ => Ok(To::Peer),
     }
 }
@@ -196,7 +197,7 @@ impl SendBatch {
                 ..SendWr::new(wr.wr_id, *op, payload)
             };
         }
-        body.engine.nic.post_send(body.qpn, &wrs[..self.used])
+        body.engine.nic().post_send(body.qpn, &wrs[..self.used])
     }
 }
 
@@ -294,5 +295,7 @@ pub(crate) unsafe extern "C" fn post_recv(
     head: *mut abi::RecvWr,
     bad: *mut *mut abi::RecvWr,
 ) -> c_int {
-    status(qp(of).and_then(|body| post_recv_list(head, bad, |wrs| body.engine.nic.post_recv(body.qpn, wrs))))
+    status(
+        qp(of).and_then(|body| post_recv_list(head, bad, |wrs| body.engine.nic().post_recv(body.qpn, wrs))),
+    )
 }

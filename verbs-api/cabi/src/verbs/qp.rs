@@ -10,6 +10,8 @@ use super::cq::cq;
 use super::pd::pd;
 use super::qp_attr::{from_c, to_c};
 use super::qp_ex::{self, Builder};
+use super::srq::srq;
+use super::xrcd::xrcd;
 use crate::abi::{self, Plain};
 use crate::border::{Errno, INVALID, UNSUPPORTED, export, pointer, status};
 use crate::handle::{self, make, pooled};
@@ -45,30 +47,30 @@ struct Wish<'a> {
     attr: &'a mut abi::QpInitAttr,
     /// `ibv_qp_init_attr_ex.send_ops_flags`; `None` without the builder.
     send_ops: Option<u64>,
+    /// `ibv_qp_init_attr_ex.xrcd`
+    xrcd: Option<ferroce_engine::Xrcd>,
 }
 
 unsafe fn create(of: *mut abi::Context, wish: Wish<'_>) -> Result<*mut abi::QpEx, Errno> {
     let events = &context(of)?.events;
-    let (domain, attr) = (pd(wish.pd)?, wish.attr);
+    let attr = wish.attr;
     let qp_type = match attr.qp_type {
         2 => QpType::Rc,
         3 => QpType::Uc,
         4 => QpType::Ud,
+        9 => QpType::XrcInitiator,
+        10 => QpType::XrcTarget,
         _ => return Err(UNSUPPORTED),
     };
-    if !attr.srq.is_null() {
-        return Err(UNSUPPORTED);
+    if (qp_type == QpType::XrcTarget) != wish.xrcd.is_some() {
+        return Err(INVALID);
     }
-    let cap = granted(&attr.cap);
-    let init = QpInit {
-        recv_cq: cq(attr.recv_cq)?.cq,
-        cap,
-        signal_all: attr.sq_sig_all != 0,
-        ..QpInit::new(qp_type, domain.pd, cq(attr.send_cq)?.cq)
+    let (engine, init) = match wish.xrcd {
+        Some(domain) => (&context(of)?.engine, QpInit::xrc_target(domain)),
+        None => describe(qp_type, wish.pd, attr)?,
     };
     let builder = Builder::new(qp_type, wish.send_ops)?;
-    let engine = &domain.engine;
-    let qpn = engine.nic.with(|device, _| device.create_qp(&init))?;
+    let qpn = engine.nic().with(|device, _| device.create_qp(&init))?;
     let mut c = abi::QpEx::zeroed();
     (c.base.context, c.base.qp_context, c.base.pd) = (of, attr.qp_context, wish.pd);
     (c.base.send_cq, c.base.recv_cq, c.base.srq) = (attr.send_cq, attr.recv_cq, attr.srq);
@@ -76,12 +78,31 @@ unsafe fn create(of: *mut abi::Context, wish: Wish<'_>) -> Result<*mut abi::QpEx
     if wish.send_ops.is_some() {
         qp_ex::fill(&mut c);
     }
-    attr.cap = to_c::cap(&cap);
+    attr.cap = to_c::cap(&init.cap);
     let raised = Arc::default();
     let body = Qp { engine: Arc::clone(engine), qpn, qp_type, raised: Arc::clone(&raised), builder };
     let pointer = make(c, body);
     engine.register(Id::Qp(qpn), Subject::new(pointer, events, &raised));
     Ok(pointer)
+}
+
+/// A queue pair that posts and receives itself, and the NIC that it is of.
+unsafe fn describe<'a>(
+    qp_type: QpType,
+    of: *mut abi::Pd,
+    attr: &abi::QpInitAttr,
+) -> Result<(&'a Arc<Engine>, QpInit), Errno> {
+    let domain = pd(of)?;
+    let send_cq = cq(attr.send_cq)?.cq;
+    let srq = if attr.srq.is_null() { None } else { Some(srq(attr.srq)?.srq) };
+    // Who receives nothing needs no queue for it.
+    let recv_cq = match qp_type {
+        QpType::XrcInitiator if attr.recv_cq.is_null() => send_cq,
+        _ => cq(attr.recv_cq)?.cq,
+    };
+    let (cap, signal_all) = (granted(&attr.cap), attr.sq_sig_all != 0);
+    let init = QpInit { recv_cq, cap, signal_all, srq, ..QpInit::new(qp_type, domain.pd, send_cq) };
+    Ok((&domain.engine, init))
 }
 
 /// The sizes that a program gets: what it asked for, but queues of no length, which the engine does not know, hold
@@ -98,28 +119,31 @@ fn granted(cap: &abi::QpCap) -> QpCap {
 
 /// `enum ibv_qp_init_attr_mask`.
 const MASK_PD: u32 = 1;
+const MASK_XRCD: u32 = 1 << 1;
 const MASK_CREATE_FLAGS: u32 = 1 << 2;
 const MASK_SEND_OPS: u32 = 1 << 6;
 
-unsafe fn create_extended(
+/// `ibv_create_qp_ex`.
+pub(crate) unsafe fn create_extended(
     of: *mut abi::Context,
     attr: *mut abi::QpInitAttrEx,
 ) -> Result<*mut abi::QpEx, Errno> {
     let attr = attr.as_mut().ok_or(INVALID)?;
     let has = |bit: u32| attr.comp_mask & bit != 0;
-    if attr.comp_mask & !(MASK_PD | MASK_CREATE_FLAGS | MASK_SEND_OPS) != 0
+    if attr.comp_mask & !(MASK_PD | MASK_XRCD | MASK_CREATE_FLAGS | MASK_SEND_OPS) != 0
         || (has(MASK_CREATE_FLAGS) && attr.create_flags != 0)
     {
         return Err(UNSUPPORTED);
     }
-    if !has(MASK_PD) {
+    let domain = if has(MASK_XRCD) { Some(xrcd(attr.xrcd)?) } else { None };
+    if !has(MASK_PD) && domain.is_none() {
         return Err(INVALID);
     }
     let send_ops = has(MASK_SEND_OPS).then_some(attr.send_ops_flags);
-    let pd = attr.pd;
+    let pd = if has(MASK_PD) { attr.pd } else { std::ptr::null_mut() };
     // SAFETY: `ibv_qp_init_attr_ex` begins with the fields of `ibv_qp_init_attr`, and is longer.
     let attr = &mut *(&raw mut *attr).cast::<abi::QpInitAttr>();
-    create(of, Wish { pd, attr, send_ops })
+    create(of, Wish { pd, attr, send_ops, xrcd: domain })
 }
 
 /// `ibv_create_qp_ex`.
@@ -130,15 +154,47 @@ pub(crate) unsafe extern "C" fn create_qp_ex(
     pointer(create_extended(of, attr)).cast()
 }
 
-unsafe fn create_plain(of: *mut abi::Pd, attr: *mut abi::QpInitAttr) -> Result<*mut abi::QpEx, Errno> {
+/// `ibv_create_qp`.
+pub(crate) unsafe fn create_plain(
+    of: *mut abi::Pd,
+    attr: *mut abi::QpInitAttr,
+) -> Result<*mut abi::QpEx, Errno> {
     pd(of)?;
     let attr = attr.as_mut().ok_or(INVALID)?;
-    create((*of).context, Wish { pd: of, attr, send_ops: None })
+    create((*of).context, Wish { pd: of, attr, send_ops: None, xrcd: None })
 }
 
-unsafe fn destroy(pointer: *mut abi::Qp) -> Result<(), Errno> {
+/// `enum ibv_qp_open_attr_mask`: number, domain, context and type, the first two and the last of which are needed.
+const OPEN_NEEDED: u32 = 0b1011;
+const OPEN_CONTEXT: u32 = 1 << 2;
+
+unsafe fn open(of: *mut abi::Context, attr: *const abi::QpOpenAttr) -> Result<*mut abi::QpEx, Errno> {
+    let (opened, attr) = (context(of)?, attr.as_ref().ok_or(INVALID)?);
+    if attr.comp_mask & !OPEN_CONTEXT != OPEN_NEEDED || attr.qp_type != QpType::XrcTarget as c_uint {
+        return Err(INVALID);
+    }
+    let (domain, qpn) = (xrcd(attr.xrcd)?, Qpn::new(attr.qp_num));
+    opened.engine.nic().with(|device, _| device.open_qp(domain, qpn))?;
+    let mut c = abi::QpEx::zeroed();
+    (c.base.context, c.base.qp_num, c.base.handle) = (of, qpn.value(), qpn.value());
+    c.base.qp_type = attr.qp_type;
+    if attr.comp_mask & OPEN_CONTEXT != 0 {
+        c.base.qp_context = attr.qp_context;
+    }
+    let (qp_type, builder) = (QpType::XrcTarget, Builder::new(QpType::XrcTarget, None)?);
+    let engine = Arc::clone(&opened.engine);
+    Ok(make(c, Qp { engine, qpn, qp_type, raised: Arc::default(), builder }))
+}
+
+/// `ibv_open_qp`.
+pub(crate) unsafe extern "C" fn open_qp(of: *mut abi::Context, attr: *mut abi::QpOpenAttr) -> *mut abi::Qp {
+    pointer(open(of, attr)).cast()
+}
+
+/// `ibv_destroy_qp`.
+pub(crate) unsafe fn destroy(pointer: *mut abi::Qp) -> Result<(), Errno> {
     let body = qp(pointer)?;
-    body.engine.nic.with(|device, _| {
+    body.engine.nic().with(|device, _| {
         device.discard_completions(body.qpn)?;
         device.destroy_qp(body.qpn)
     })?;
@@ -149,7 +205,7 @@ unsafe fn destroy(pointer: *mut abi::Qp) -> Result<(), Errno> {
 unsafe fn modify(pointer: *mut abi::Qp, attr: *mut abi::QpAttr, mask: c_uint) -> Result<(), Errno> {
     let body = qp(pointer)?;
     let change = from_c::change(attr.as_ref().ok_or(INVALID)?, mask)?;
-    body.engine.nic.with(|device, now| {
+    body.engine.nic().with(|device, now| {
         device.modify_qp(now, body.qpn, &change)?;
         match change.state {
             Some(QpState::Reset) => device.discard_completions(body.qpn),
@@ -168,9 +224,9 @@ unsafe fn query(
     init_attr: *mut abi::QpInitAttr,
 ) -> Result<(), Errno> {
     let body = qp(pointer)?;
-    let info = body.engine.nic.with(|device, _| device.query_qp(body.qpn))?;
+    let info = body.engine.nic().with(|device, _| device.query_qp(body.qpn))?;
     if !attr.is_null() {
-        attr.write(to_c::attr(&info));
+        attr.write(to_c::info(&info));
     }
     if let Some(init_attr) = init_attr.as_mut() {
         (init_attr.qp_context, init_attr.srq) = ((*pointer).qp_context, (*pointer).srq);

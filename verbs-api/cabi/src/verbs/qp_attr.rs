@@ -107,15 +107,24 @@ pub(crate) mod from_c {
 pub(crate) mod to_c {
     use std::ffi::c_uint;
 
-    use ferroce_engine::{AddressVector, QpCap, QpInfo};
+    use ferroce_engine::{AddressVector, QpAttr, QpCap, QpInfo};
 
     use crate::abi::{self, Plain};
     use crate::verbs::gid::gid;
 
-    /// All attributes; those never set are 0.
-    pub(crate) fn attr(info: &QpInfo) -> abi::QpAttr {
-        let (mut c, attr) = (abi::QpAttr::zeroed(), &info.attr);
+    /// All that `ibv_query_qp` tells; what was never set is 0.
+    pub(crate) fn info(info: &QpInfo) -> abi::QpAttr {
+        let mut c = attr(&info.attr);
         (c.qp_state, c.cur_qp_state) = (info.state as c_uint, info.state as c_uint);
+        c.cap = cap(&info.init.cap);
+        c.sq_draining = u8::from(info.sq_draining);
+        c
+    }
+
+    /// The attributes that are given; the others are 0.
+    pub(crate) fn attr(attr: &QpAttr) -> abi::QpAttr {
+        let mut c = abi::QpAttr::zeroed();
+        c.qp_state = attr.state.map_or(0, |state| state as c_uint);
         c.path_mtu = attr.path_mtu.map_or(0, |mtu| c_uint::from(mtu.ib_value()));
         c.rq_psn = attr.rq_psn.map_or(0, |psn| psn.value());
         c.sq_psn = attr.sq_psn.map_or(0, |psn| psn.value());
@@ -128,13 +137,11 @@ pub(crate) mod to_c {
             c.alt_timeout = alternate.timeout;
         }
         c.qp_access_flags = attr.access.map_or(0, |access| access.bits());
-        c.cap = cap(&info.init.cap);
         if let Some(av) = &attr.av {
             c.ah_attr = path(av);
         }
         c.pkey_index = attr.pkey_index.unwrap_or(0);
         c.en_sqd_async_notify = u8::from(attr.en_sqd_async_notify.unwrap_or(false));
-        c.sq_draining = u8::from(info.sq_draining);
         c.max_rd_atomic = attr.max_rd_atomic.unwrap_or(0);
         c.max_dest_rd_atomic = attr.max_dest_rd_atomic.unwrap_or(0);
         c.min_rnr_timer = attr.min_rnr_timer.map_or(0, |timer| timer.0);

@@ -112,6 +112,7 @@ pub(crate) fn fill(c: &mut abi::QpEx) {
     c.wr_send_imm = Some(send_imm);
     c.wr_send_inv = Some(send_inv);
     c.wr_set_ud_addr = Some(set_ud_addr);
+    c.wr_set_xrc_srqn = Some(set_xrc_srqn);
     c.wr_set_inline_data = Some(set_inline_data);
     c.wr_set_inline_data_list = Some(set_inline_data_list);
     c.wr_set_sge = Some(set_sge);
@@ -176,7 +177,7 @@ impl Draft {
                 to: request.to,
             })
             .collect();
-        Ok(body.engine.nic.post_send_all(body.qpn, &wrs)?)
+        Ok(body.engine.nic().post_send_all(body.qpn, &wrs)?)
     }
 
     /// Gives the newest request its data.
@@ -259,6 +260,14 @@ unsafe extern "C" fn set_ud_addr(pointer: *mut abi::QpEx, way: *mut abi::Ah, qpn
     match (ah(way), draft.requests.last_mut()) {
         (Ok(ah), Some(last)) => last.to = To::Datagram { ah, qpn: Qpn::new(qpn), qkey },
         _ => draft.fault = draft.fault.or(Some(INVALID)),
+    }
+}
+
+unsafe extern "C" fn set_xrc_srqn(pointer: *mut abi::QpEx, number: u32) {
+    let Some((_, draft)) = draft(pointer) else { return };
+    match draft.requests.last_mut() {
+        Some(last) => last.to = To::Srq(number),
+        None => draft.fault = draft.fault.or(Some(INVALID)),
     }
 }
 

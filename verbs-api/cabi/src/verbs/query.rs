@@ -35,6 +35,8 @@ const CAPABILITIES: u32 = {
     const RC_RNR_NAK_GEN: u32 = 1 << 12;
     const N_NOTIFY_CQ: u32 = 1 << 14;
     const MEM_WINDOW: u32 = 1 << 17;
+    const SRQ_RESIZE: u32 = 1 << 13;
+    const XRC: u32 = 1 << 20;
     const MEM_MGT_EXTENSIONS: u32 = 1 << 21;
     const MEM_WINDOW_TYPE_2B: u32 = 1 << 24;
     CURR_QP_STATE_MOD
@@ -42,6 +44,8 @@ const CAPABILITIES: u32 = {
         | RC_RNR_NAK_GEN
         | N_NOTIFY_CQ
         | MEM_WINDOW
+        | SRQ_RESIZE
+        | XRC
         | MEM_MGT_EXTENSIONS
         | MEM_WINDOW_TYPE_2B
 };
@@ -53,8 +57,13 @@ const ODP_RC: u32 = {
     const WRITE: u32 = 1 << 2;
     const READ: u32 = 1 << 3;
     const ATOMIC: u32 = 1 << 4;
-    SEND | RECV | WRITE | READ | ATOMIC
+    const SRQ_RECV: u32 = 1 << 5;
+    SEND | RECV | WRITE | READ | ATOMIC | SRQ_RECV
 };
+
+/// The same of the other services.
+const ODP_UC: u32 = 0b111;
+const ODP_UD: u32 = 0b10_0011;
 
 /// `IBV_ODP_SUPPORT` and `IBV_ODP_SUPPORT_IMPLICIT`.
 const ODP_GENERAL: u64 = 0b11;
@@ -65,7 +74,7 @@ pub(crate) fn gid_table_len(device: &Device) -> usize {
 }
 
 fn config(context: &Context) -> DeviceConfig {
-    context.engine.nic.with(|device, _| device.config().clone())
+    context.engine.nic().with(|device, _| device.config().clone())
 }
 
 fn device_attr(context: &Context) -> abi::DeviceAttr {
@@ -93,6 +102,8 @@ fn device_attr(context: &Context) -> abi::DeviceAttr {
     (attr.max_ah, attr.max_mcast_grp) = (int(limits.max_ah), int(limits.max_mcast_grp));
     attr.max_mcast_qp_attach = int(limits.max_mcast_qp_attach);
     attr.max_total_mcast_qp_attach = attr.max_mcast_grp.saturating_mul(attr.max_mcast_qp_attach);
+    (attr.max_srq, attr.max_srq_wr) = (int(limits.max_srq), int(limits.max_srq_wr));
+    attr.max_srq_sge = int(limits.max_srq_sge);
     (attr.max_pkeys, attr.local_ca_ack_delay, attr.phys_port_cnt) = (1, 15, 1);
     attr
 }
@@ -101,7 +112,8 @@ fn device_attr_ex(context: &Context) -> abi::DeviceAttrEx {
     let mut attr = abi::DeviceAttrEx::zeroed();
     attr.orig_attr = device_attr(context);
     attr.device_cap_flags_ex = u64::from(CAPABILITIES);
-    (attr.odp_general_caps, attr.odp_rc_caps) = (ODP_GENERAL, ODP_RC);
+    (attr.odp_general_caps, attr.odp_rc_caps, attr.xrc_odp_caps) = (ODP_GENERAL, ODP_RC, ODP_RC);
+    (attr.odp_uc_caps, attr.odp_ud_caps) = (ODP_UC, ODP_UD);
     // Time stamps are nanoseconds, so the clock has a million kHz.
     (attr.completion_timestamp_mask, attr.hca_core_clock) = (u64::MAX, 1_000_000);
     attr.max_dm_size = config(context).limits.max_dm_size;
@@ -169,7 +181,7 @@ pub(crate) unsafe extern "C" fn query_rt_values(of: *mut abi::Context, to: *mut 
         let asked = (*to).comp_mask;
         (*to).comp_mask = asked & RAW_CLOCK;
         if asked & RAW_CLOCK != 0 {
-            (*to).raw_clock = [0, nanoseconds(context.engine.nic.now().since(Time::ZERO)) as i64];
+            (*to).raw_clock = [0, nanoseconds(context.engine.nic().now().since(Time::ZERO)) as i64];
         }
     }))
 }
