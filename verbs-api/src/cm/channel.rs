@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub(super) enum News {
     Cm(CmEvent),
     /// From here, with its status.
     Local(EventKind, i32),
+    /// This multicast group was joined.
+    Joined(IpAddr),
 }
 
 impl Shared {

@@ -20,6 +20,10 @@ impl Id {
         let Pending { listener, news, .. } = pending;
         let (kind, status, param) = match news {
             News::Local(kind, status) => (kind, status, Param::None),
+            News::Joined(group) => match self.way_to(group) {
+                Ok(way) => (EventKind::MulticastJoin, 0, Param::Ud(way)),
+                Err(error) => (EventKind::MulticastError, -error.errno(), Param::None),
+            },
             News::Cm(event) => match event.kind {
                 CmEventKind::Request { req, .. } => self.on_request(&req)?,
                 CmEventKind::SidrRequest { req, .. } => self.on_sidr_request(&req)?,

@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub qpn: Option<Qpn>,
     pub engine: Option<CmId>,
     pub listeners: Vec<(Context, CmListener)>,
+    /// Multicast groups, with the queue pair that is a member.
+    pub groups: Vec<(Qpn, IpAddr)>,
     /// What the peer asked for.
     pub asked: Asked,
     /// The end of the connection was told already.
@@ -103,6 +105,7 @@ impl Id {
             qpn: None,
             engine: None,
             listeners: Vec::new(),
+            groups: Vec::new(),
             asked: Asked::default(),
             end_told: false,
         };
@@ -232,6 +235,7 @@ impl Shared {
         let (context, engine, listeners, port) = {
             let mut inner = self.inner.lock();
             inner.state = State::Destroyed;
+            inner.leave_all();
             inner.qpn = None;
             let listeners = std::mem::take(&mut inner.listeners);
             (inner.context.take(), inner.engine.take(), listeners, inner.port.take())

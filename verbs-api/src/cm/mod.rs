@@ -58,6 +58,7 @@ mod error;
 mod event;
 mod id;
 mod manager;
+mod multicast;
 mod param;
 mod ports;
 mod simple;

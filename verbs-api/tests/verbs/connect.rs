@@ -203,6 +203,44 @@ fn a_datagram_service_is_found() {
 }
 
 #[test]
+fn a_multicast_group_is_joined_and_left() {
+    let net = Net::new();
+    let group = at("239.1.1.1:0").ip();
+    let id = net.channel.create_id(PortSpace::Udp);
+    assert!(id.join_multicast(group).is_err(), "no NIC yet");
+    id.bind(at("192.0.2.1:0")).unwrap();
+    // A queue pair for connections is no member of anything.
+    id.attach(&net.a.qp).unwrap();
+    assert_eq!(id.join_multicast(group).unwrap_err().errno(), 22);
+    id.attach_number(None);
+    assert_eq!(id.join_multicast(at("192.0.2.9:0").ip()).unwrap_err().errno(), 19);
+    id.join_multicast(group).unwrap();
+    let Param::Ud(way) = net.expect(EventKind::MulticastJoin).param else { panic!() };
+    assert_eq!((way.qp_num, way.qkey, way.av.unwrap().dgid), (Qpn::MULTICAST, UD_QKEY, group));
+
+    let made = net.a.context.nic().with(|device, now| {
+        use ferroce_engine::{QpAttr, QpInit, QpType};
+        let pd = device.alloc_pd()?;
+        let cq = device.create_cq(16)?;
+        let qpn = device.create_qp(&QpInit::new(QpType::Ud, pd, cq))?;
+        device.modify_qp(now, qpn, &QpAttr::init_ud(UD_QKEY))?;
+        Ok::<_, ferroce::VerbsError>(qpn)
+    });
+    let members = || {
+        net.a.context.nic().with(|device, _| device.mcast_groups().map(|(_, qps)| qps.len()).sum::<usize>())
+    };
+    id.attach_number(Some(made.unwrap()));
+    id.join_multicast(group).unwrap();
+    net.expect(EventKind::MulticastJoin);
+    assert_eq!(members(), 1);
+    id.leave_multicast(group).unwrap();
+    assert_eq!((members(), id.leave_multicast(group).unwrap_err().errno()), (0, 22));
+    id.join_multicast(group).unwrap();
+    id.destroy();
+    assert_eq!(members(), 0);
+}
+
+#[test]
 fn a_queue_pair_that_is_not_known_here_is_made_ready_elsewhere() {
     let net = Net::new();
     let _listener = net.listener(PortSpace::Tcp);
