@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use ferroce_tests::connecting;
 use ferroce_tests::pairs::Pair;
 use ferroce_tests::pingpong;
 use ferroce_tests::scenarios::{Bulk, Scenario};
@@ -13,6 +14,8 @@ use ferroce_tests::vm::{Direction, Guest, Kernel, World, missing_packages, sandb
 
 /// Side channels of ping-pongs use the ports behind it, one each.
 const FIRST_PORT: u16 = 18_515;
+/// Programs that connect by librdmacm use the ports behind it, in its own port space.
+const FIRST_CM_PORT: u16 = 7_500;
 
 /// Boots kernel soft-RoCE peers in virtual machines and runs the interop cases against them.
 #[derive(Parser)]
@@ -66,6 +69,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     play_bulk(arguments, &world, &mut tally);
     let middle = Instant::now();
     play_pingpong(arguments, &world, &mut tally);
+    play_connecting(arguments, &world, &mut tally);
     let (scenarios, pingpong) = (middle - start, middle.elapsed());
     println!("scenarios took {:.0} s, ping-pongs {:.0} s", scenarios.as_secs_f64(), pingpong.as_secs_f64());
     println!("{tally}");
@@ -112,6 +116,21 @@ fn play_bulk(arguments: &Arguments, world: &World, tally: &mut Tally) {
             let name = format!("{bulk}, {lost}, {pair}");
             if name.contains(filter) {
                 tally.case(&name, || pair.move_data(&bulk, loss, world));
+            }
+        }
+    }
+}
+
+/// Programs that connect by librdmacm, in each guest, against Ferroce in the other role.
+fn play_connecting(arguments: &Arguments, world: &World, tally: &mut Tally) {
+    let filter = arguments.filter.as_deref().unwrap_or("");
+    let mut port = FIRST_CM_PORT;
+    for guest in world.guests.iter().filter(|g| arguments.kernel.is_none_or(|kernel| kernel == g.kernel)) {
+        for case in connecting::cases() {
+            let name = format!("connecting, rxe-{}: {case}", guest.kernel);
+            port += 1;
+            if name.contains(filter) {
+                tally.case(&name, || case.run(guest, port));
             }
         }
     }
