@@ -77,3 +77,33 @@ fn a_policy_of_your_own() {
     let loss = Loss { cause: LossCause::Timeout, unacked, message };
     assert_eq!(personality.recovery.resume(&loss), Psn::new(0));
 }
+
+#[test]
+fn a_connection_by_address_and_port() -> Result<(), ferroce::Error> {
+    use ferroce::cm::{ConnParam, Manager};
+
+    let (a, b) = ferroce::pair()?;
+    let (pd, cq, context) = (&a.pd, &a.cq, &a.context);
+    let patience = Duration::from_secs(10);
+    let listener = Manager::of(&b.context).listen("192.0.2.2:7471".parse().unwrap(), 8)?;
+    let server = std::thread::spawn(move || {
+        let request = listener.next(patience)?;
+        let qp = b.pd.queue_pair(&b.cq).build()?;
+        assert_eq!(request.private_data()[..5], *b"hello");
+        let connection = request.accept(&qp, &ConnParam::default(), patience)?;
+        connection.ended(patience)?;
+        Ok::<_, ferroce::Error>(())
+    });
+    // ANCHOR: connect
+    let manager = Manager::of(context);
+    let dialled = manager.dial("192.0.2.2:7471".parse().unwrap())?;
+
+    let qp = pd.queue_pair(cq).build()?;
+    let param = ConnParam { private_data: b"hello".to_vec(), ..ConnParam::default() };
+    let connection = dialled.connect(&qp, &param, patience)?;
+    // `qp` can send, and the peer knows what `param` says.
+    connection.disconnect()?;
+    // ANCHOR_END: connect
+    connection.ended(patience)?;
+    server.join().unwrap()
+}
