@@ -18,7 +18,7 @@ import time
 import zlib
 
 import pyverbs.enums as e
-from pyverbs.addr import AHAttr, GID, GlobalRoute
+from pyverbs.addr import AH, AHAttr, GID, GlobalRoute
 from pyverbs.cq import CQ, CompChannel
 from pyverbs.device import Context
 from pyverbs.mr import MR, MW, MWBind, MWBindInfo
@@ -295,6 +295,9 @@ class Peer:
         )
         return AHAttr(gr=route, is_global=1, port_num=1, sl=path["sl"])
 
+    def op_create_ah(self, ah, pd, path):
+        self.objects[ah] = AH(self.objects[pd], attr=self.path(path))
+
     # Work requests
 
     def op_post_send(self, qp, wrs, extended):
@@ -319,6 +322,8 @@ class Peer:
         )
         if wr["opcode"] in ("CMP_SWAP", "FETCH_ADD"):
             native.set_wr_atomic(wr["rkey"], wr["remote_addr"], wr["compare_add"], wr["swap"])
+        elif wr["to"]:
+            native.set_wr_ud(self.objects[wr["to"]["ah"]], wr["to"]["qpn"], wr["to"]["qkey"])
         elif not invalidates:
             native.set_wr_rdma(wr["rkey"], wr["remote_addr"])
         return native

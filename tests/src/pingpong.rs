@@ -1,4 +1,4 @@
-//! `ibv_rc_pingpong` of rdma-core in a guest against another program with the same flags and side channel.
+//! `ibv_rc_pingpong`, `ibv_uc_pingpong` and `ibv_ud_pingpong` of rdma-core in a guest against another program with the same flags and side channel.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,9 +13,30 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// One packet of this many is lost: five percent.
 const ONE_IN: u32 = 20;
 
+/// Which of the programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the standard")]
+pub enum Service {
+    Rc,
+    Uc,
+    Ud,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rc => "rc",
+            Self::Uc => "uc",
+            Self::Ud => "ud",
+        }
+    }
+}
+
 /// One ping-pong.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
+    /// Transport of the queue pair.
+    pub service: Service,
     /// Bytes of a message.
     pub size: u32,
     /// Path MTU in bytes.
@@ -26,27 +47,23 @@ pub struct Case {
     pub loss: Option<Direction>,
 }
 
-/// The program that meets `ibv_rc_pingpong`: how its command starts, and where it runs.
+/// A program that plays: the original, or ours.
 #[derive(Debug, Clone)]
 pub struct Other<'a> {
-    /// For instance `ibv_rc_pingpong -d rxe0`.
-    pub command: Vec<String>,
-    /// Where.
-    pub place: Place<'a>,
+    /// How the command of a service starts, for instance `ibv_rc_pingpong -d rxe0`.
+    command: fn(Service) -> Vec<String>,
+    place: Place<'a>,
 }
 
 impl<'a> Other<'a> {
     /// The same program in another guest.
     pub fn original(guest: &'a Guest) -> Self {
-        Self { command: original(), place: Place::Guest(guest) }
+        Self { command: original, place: Place::Guest(guest) }
     }
 
     /// `ferroce pingpong` on the host: the command that was built beside this program.
     pub fn ferroce() -> Self {
-        let here = std::env::current_exe().unwrap_or_default();
-        let program = here.with_file_name("ferroce").display().to_string();
-        let command = [program.as_str(), "pingpong", "-d", BRIDGE].map(str::to_owned).to_vec();
-        Self { command, place: Place::Host }
+        Self { command: ours, place: Place::Host }
     }
 }
 
@@ -54,13 +71,14 @@ impl<'a> Other<'a> {
 pub fn cases(full: bool) -> Vec<Case> {
     const SIZES: [u32; 7] = [1, 64, 1000, 4096, 20_001, 65_536, 1 << 20];
     const MTUS: [u32; 5] = [256, 512, 1024, 2048, 4096];
+    let service = Service::Rc;
     let mut cases = Vec::new();
     for (row, size) in SIZES.into_iter().enumerate() {
         for (column, mtu) in MTUS.into_iter().enumerate() {
             for ipv6 in [false, true] {
                 // A diagonal meets every size, every MTU and both families.
                 if full || (row % 5 == column && ipv6 == (row % 2 == 1)) {
-                    cases.push(Case { size, mtu, ipv6, loss: None });
+                    cases.push(Case { service, size, mtu, ipv6, loss: None });
                 }
             }
         }
@@ -69,8 +87,17 @@ pub fn cases(full: bool) -> Vec<Case> {
         for (size, mtu, ipv6) in
             [(64, 1024, false), (5000, 1024, true), (65_536, 4096, false), (30_000, 256, true)]
         {
-            cases.push(Case { size, mtu, ipv6, loss: Some(loss) });
+            cases.push(Case { service, size, mtu, ipv6, loss: Some(loss) });
         }
+    }
+    for (service, size, ipv6) in [
+        (Service::Uc, 64, true),
+        (Service::Uc, 20_001, false),
+        (Service::Ud, 1, false),
+        (Service::Ud, 1000, true),
+        (Service::Ud, 4096, false),
+    ] {
+        cases.push(Case { service, size, mtu: 1024, ipv6, loss: None });
     }
     cases
 }
@@ -78,7 +105,11 @@ pub fn cases(full: bool) -> Vec<Case> {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = if self.ipv6 { "IPv6" } else { "IPv4" };
-        write!(f, "{} bytes, MTU {}, {family}", self.size, self.mtu)?;
+        match self.service {
+            Service::Ud => write!(f, "UD, {} bytes, {family}", self.size)?,
+            Service::Rc => write!(f, "{} bytes, MTU {}, {family}", self.size, self.mtu)?,
+            Service::Uc => write!(f, "UC, {} bytes, MTU {}, {family}", self.size, self.mtu)?,
+        }
         match self.loss {
             None => Ok(()),
             Some(Direction::Sent) => write!(f, ", guest's packets lost"),
@@ -110,16 +141,19 @@ impl Case {
     }
 
     fn command(&self, program: &Other<'_>, port: u16) -> Vec<String> {
-        let mut words = program.command.clone();
+        let mut words = (program.command)(self.service);
         let gid_index = if self.ipv6 { 2 } else { 1 };
         let flags = [
             ("-g", gid_index),
             ("-s", self.size),
-            ("-m", self.mtu),
             ("-n", self.iterations()),
             ("-p", port.into()),
+            ("-m", self.mtu),
         ];
-        words.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]));
+        // Datagrams go by the port's MTU; the original knows no -m for them.
+        let count = if self.service == Service::Ud { flags.len() - 1 } else { flags.len() };
+        let flags = flags[..count].iter().copied();
+        words.extend(flags.flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]));
         words.push("-c".into());
         words
     }
@@ -152,6 +186,13 @@ fn ended(result: Result<Output>) -> Output {
     result.unwrap_or_else(|error| Output { status: -1, text: format!("{error:#}") })
 }
 
-fn original() -> Vec<String> {
-    ["ibv_rc_pingpong", "-d", "rxe0"].map(str::to_owned).to_vec()
+fn original(service: Service) -> Vec<String> {
+    vec![format!("ibv_{}_pingpong", service.name()), "-d".into(), "rxe0".into()]
+}
+
+/// The command that was built beside this program.
+fn ours(service: Service) -> Vec<String> {
+    let here = std::env::current_exe().unwrap_or_default();
+    let program = here.with_file_name("ferroce").display().to_string();
+    [program.as_str(), "pingpong", "-d", BRIDGE, "--qp", service.name()].map(str::to_owned).to_vec()
 }

@@ -15,8 +15,8 @@ pub use ferroce::FerrocePeer;
 pub use remote::RemotePeer;
 pub use request::{Reply, Request};
 pub use verbs::{
-    Access, Bytes, Caps, Completion, Mr, Opcode, Path, QpAttr, QpState, QpType, RecvWr, SendFlags, SendWr,
-    Sge, Status, WcOpcode,
+    Access, Bytes, Caps, Completion, Destination, Mr, Opcode, Path, QpAttr, QpState, QpType, RecvWr,
+    SendFlags, SendWr, Sge, Status, WcOpcode,
 };
 
 /// Which implementation a peer is. They differ in what they report when things go wrong.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::verbs::{Bytes, Caps, Completion, Mr, QpAttr, QpType, RecvWr, SendWr};
+use super::verbs::{Bytes, Caps, Completion, Mr, Path, QpAttr, QpType, RecvWr, SendWr};
 
 /// What a peer can be asked to do. The doc of each says which [`Reply`] it gets; [`Reply::Done`] if none is named.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Request {
     /// Binds a window to part of a region, signaled, with the key after the one that it has: `ibv_bind_mw` for type 1,
     /// `ibv_wr_bind_mw` for type 2: [`Reply::Mw`].
     BindMw { qp: String, wr_id: u64, mw: String, mr: String, offset: u64, len: u64, access: u32 },
+    /// `ibv_create_ah`.
+    CreateAh { ah: String, pd: String, path: Path },
     /// Destroys the object of that name, whatever it is.
     Destroy { name: String },
     /// `ibv_create_cq`, with a completion channel of its own if `channel`: [`Reply::Cq`].

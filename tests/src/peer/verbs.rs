@@ -197,6 +197,19 @@ pub struct SendWr {
     pub compare_add: u64,
     /// Atomics: what to store.
     pub swap: u64,
+    /// Datagrams: where to.
+    pub to: Option<Destination>,
+}
+
+/// `wr.ud` of `struct ibv_send_wr`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Destination {
+    /// Name of the address handle.
+    pub ah: String,
+    /// The queue pair.
+    pub qpn: u32,
+    /// The key that it demands.
+    pub qkey: u32,
 }
 
 impl SendWr {
@@ -213,6 +226,7 @@ impl SendWr {
             inv_rkey: 0,
             compare_add: 0,
             swap: 0,
+            to: None,
         }
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::setup::Transitions;
 use crate::peer::{
-    Access, Bytes, Caps, Completion, Kind, Mr, Peer, PeerError, QpAttr, QpState, QpType, RecvWr, Reply,
+    Access, Bytes, Caps, Completion, Kind, Mr, Path, Peer, PeerError, QpAttr, QpState, QpType, RecvWr, Reply,
     Request, SendWr, Sge,
 };
 
@@ -27,6 +27,8 @@ struct Image {
 /// One side.
 pub struct End<'a> {
     peer: &'a mut dyn Peer,
+    /// Type of the queue pairs.
+    pub(super) service: QpType,
     /// Address of the device.
     pub(super) gid: IpAddr,
     /// The region `buf`.
@@ -47,6 +49,7 @@ impl<'a> End<'a> {
     pub(super) fn new(peer: &'a mut dyn Peer) -> Self {
         Self {
             peer,
+            service: QpType::Rc,
             gid: IpAddr::from([0, 0, 0, 0]),
             buf: Mr { addr: 0, lkey: 0, rkey: 0 },
             done: Vec::new(),
@@ -84,12 +87,12 @@ impl<'a> End<'a> {
         Ok(depth)
     }
 
-    /// An RC queue pair on the first completion queue for sends and the last one for receives.
+    /// A queue pair on the first completion queue for sends and the last one for receives.
     pub(super) fn create_qp(&mut self, name: &str) -> Result<()> {
         let request = Request::CreateQp {
             qp: name.into(),
             pd: "pd".into(),
-            kind: QpType::Rc,
+            kind: self.service,
             send_cq: self.cqs.first().context("no CQ")?.clone(),
             recv_cq: self.cqs.last().context("no CQ")?.clone(),
             caps: Caps::default(),
@@ -169,6 +172,12 @@ impl<'a> End<'a> {
         let request = Request::BindMw { qp, wr_id, mw, mr, offset, len, access };
         let Reply::Mw { rkey } = self.peer.call(request)? else { bail!("no window") };
         Ok(Mr { rkey, lkey: 0, addr: self.buf.addr + offset })
+    }
+
+    /// An address handle.
+    pub(super) fn create_ah(&mut self, name: &str, path: Path) -> Result<()> {
+        self.peer.call(Request::CreateAh { ah: name.into(), pd: "pd".into(), path })?;
+        Ok(())
     }
 
     /// Destroys an object and lets the caller look at a refusal.

@@ -24,6 +24,8 @@ mod send;
 mod setup;
 mod stage;
 mod states;
+mod uc;
+mod ud;
 mod windows;
 mod write;
 
@@ -40,7 +42,7 @@ pub use stage::Stage;
 /// One thing that can happen between two peers.
 #[derive(Debug)]
 pub struct Scenario {
-    /// Unique; `rc_` for the transport.
+    /// Unique; `rc_`, `uc_` or `ud_` for the transport.
     pub name: &'static str,
     /// What the requester does and what is special about it.
     pub about: &'static str,
@@ -64,6 +66,8 @@ impl Scenario {
             mtu::SCENARIOS,
             queues::SCENARIOS,
             windows::SCENARIOS,
+            uc::SCENARIOS,
+            ud::SCENARIOS,
         ]
         .into_iter()
         .flatten()

@@ -3,11 +3,16 @@
 use std::net::IpAddr;
 
 use super::end::End;
-use crate::peer::{Access, Path, QpAttr, QpState};
+use crate::peer::{Access, Path, QpAttr, QpState, QpType};
+
+/// The Q_Key of queue pairs for datagrams.
+pub(super) const QKEY: u32 = 0x1111_1111;
 
 /// How the two are connected.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Type of the queue pairs.
+    pub service: QpType,
     /// 1 is the IPv4 address, 2 the global IPv6 one.
     pub gid_index: u8,
     /// Bytes, requester's and responder's.
@@ -53,6 +58,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            service: QpType::Rc,
             gid_index: 1,
             mtu: (1024, 1024),
             psn: (0x1000, 0xA000),
@@ -83,7 +89,7 @@ impl Setup {
         Self { timeout: 14, retry_cnt: 2, ..Self::default() }
     }
 
-    fn path(&self, gid: IpAddr) -> Path {
+    pub(super) fn path(&self, gid: IpAddr) -> Path {
         let (hop_limit, traffic_class, flow_label) = self.route;
         Path { gid, hop_limit, traffic_class, flow_label, sl: 0 }
     }
@@ -135,37 +141,45 @@ pub(super) struct Transitions {
 
 impl Transitions {
     pub(super) fn init(&self) -> QpAttr {
-        QpAttr {
-            state: Some(QpState::Init),
-            pkey_index: Some(0),
-            port: Some(1),
-            access: Some(self.access),
-            ..QpAttr::default()
+        let plain =
+            QpAttr { state: Some(QpState::Init), pkey_index: Some(0), port: Some(1), ..QpAttr::default() };
+        match self.setup.service {
+            QpType::Ud => QpAttr { qkey: Some(QKEY), ..plain },
+            QpType::Rc | QpType::Uc => QpAttr { access: Some(self.access), ..plain },
         }
     }
 
     pub(super) fn rtr(&self) -> QpAttr {
-        QpAttr {
-            state: Some(QpState::Rtr),
+        let plain = QpAttr { state: Some(QpState::Rtr), ..QpAttr::default() };
+        let connected = QpAttr {
             path: Some(self.path),
             path_mtu: Some(self.mtu),
             dest_qpn: Some(self.dest_qpn),
             rq_psn: Some(self.rq_psn),
-            max_dest_rd_atomic: Some(self.max_dest_rd),
-            min_rnr_timer: Some(self.setup.min_rnr_timer),
-            ..QpAttr::default()
+            ..plain.clone()
+        };
+        match self.setup.service {
+            QpType::Ud => plain,
+            QpType::Uc => connected,
+            QpType::Rc => QpAttr {
+                max_dest_rd_atomic: Some(self.max_dest_rd),
+                min_rnr_timer: Some(self.setup.min_rnr_timer),
+                ..connected
+            },
         }
     }
 
     pub(super) fn rts(&self) -> QpAttr {
-        QpAttr {
-            state: Some(QpState::Rts),
-            timeout: Some(self.setup.timeout),
-            retry_cnt: Some(self.setup.retry_cnt),
-            rnr_retry: Some(self.setup.rnr_retry),
-            sq_psn: Some(self.sq_psn),
-            max_rd_atomic: Some(self.max_rd),
-            ..QpAttr::default()
+        let plain = QpAttr { state: Some(QpState::Rts), sq_psn: Some(self.sq_psn), ..QpAttr::default() };
+        match self.setup.service {
+            QpType::Uc | QpType::Ud => plain,
+            QpType::Rc => QpAttr {
+                timeout: Some(self.setup.timeout),
+                retry_cnt: Some(self.setup.retry_cnt),
+                rnr_retry: Some(self.setup.rnr_retry),
+                max_rd_atomic: Some(self.max_rd),
+                ..plain
+            },
         }
     }
 }

@@ -43,6 +43,7 @@ impl<'a> Stage<'a> {
             (&mut self.resp, setup.pattern.1, setup.cq_depth.1),
         ];
         for (end, has_pattern, depth) in sides {
+            end.service = setup.service;
             end.open(setup.gid_index)?;
             end.create_cq("cq", depth)?;
             end.buf = end.region("buf", setup.buf, setup.mr_access)?;

@@ -11,14 +11,12 @@ use std::time::{Duration, Instant};
 
 use ferroce_engine as engine;
 use ferroce_engine::{
-    Arm, Bind, Buffer, Cq, MrInit, MwType, Payload, Pd, QpInit, QpType as Service, Qpn, SendOp, VerbsError,
-    Wc,
+    Ah, Arm, Bind, Buffer, Cq, MrInit, MwType, Payload, Pd, QpInit, Qpn, SendOp, To, VerbsError, Wc,
 };
 use ferroce_net::{NetError, Nic, NicBuilder};
 
 use super::{
-    Bytes, Completion, Kind, Mr, Peer, PeerError, QpAttr, QpType, RecvWr, Reply, Request, SendFlags, SendWr,
-    Sge,
+    Bytes, Completion, Kind, Mr, Peer, PeerError, QpAttr, RecvWr, Reply, Request, SendFlags, SendWr, Sge,
 };
 use translate::Data;
 
@@ -42,6 +40,7 @@ enum Object {
     Mr { lkey: u32 },
     Mw { rkey: u32 },
     Cq(Cq, Option<Arc<Channel>>),
+    Ah(Ah),
     Qp(Qpn),
 }
 
@@ -119,6 +118,7 @@ impl FerrocePeer {
             Object::Mw { rkey } => self.nic.with(|device, _| device.dealloc_mw(rkey))?,
             Object::Mr { lkey } => self.nic.with(|device, _| device.dereg_mr(lkey))?,
             Object::Cq(cq, _) => self.nic.destroy_cq(cq)?,
+            Object::Ah(ah) => self.nic.with(|device, _| device.destroy_ah(ah))?,
             Object::Qp(qpn) => self.nic.with(|device, _| device.destroy_qp(qpn))?,
         }
         self.objects.remove(name);
@@ -137,7 +137,8 @@ impl FerrocePeer {
     fn post_send(&self, qp: &str, wrs: &[SendWr]) -> Result<(), PeerError> {
         let qpn = self.qp(qp)?;
         let data = wrs.iter().map(|wr| self.data(wr)).collect::<Result<Vec<_>, _>>()?;
-        let requests: Vec<_> = wrs.iter().zip(&data).map(|(wr, data)| translate::request(wr, data)).collect();
+        let request = |(wr, data)| Ok(translate::request(wr, data, self.destination(wr)?));
+        let requests = wrs.iter().zip(&data).map(request).collect::<Result<Vec<_>, PeerError>>()?;
         self.nic.with(|device, now| device.post_send(now, qpn, &requests)).map_err(|error| error.cause.into())
     }
 
@@ -162,6 +163,12 @@ impl FerrocePeer {
         posted.map_err(|error| error.cause)?;
         self.objects.insert(mw, Object::Mw { rkey });
         Ok(Reply::Mw { rkey })
+    }
+
+    fn destination(&self, wr: &SendWr) -> Result<To, PeerError> {
+        let Some(to) = &wr.to else { return Ok(To::Peer) };
+        let Object::Ah(ah) = self.object(&to.ah)? else { return Err(nonsense("not an address handle")) };
+        Ok(To::Datagram { ah, qpn: Qpn::new(to.qpn), qkey: to.qkey })
     }
 
     fn data(&self, wr: &SendWr) -> Result<Data, PeerError> {
@@ -251,6 +258,11 @@ impl Peer for FerrocePeer {
             Request::BindMw { qp, wr_id, mw, mr, offset, len, access } => {
                 return self.bind(&qp, wr_id, mw, &mr, (offset, len), access);
             }
+            Request::CreateAh { ah, pd, path } => {
+                let (pd, av) = (self.pd(&pd)?, translate::address_vector(path, self.sgid_index));
+                let made = self.nic.with(|device, _| device.create_ah(pd, av))?;
+                self.objects.insert(ah, Object::Ah(made));
+            }
             Request::Destroy { name } => self.destroy(&name)?,
             Request::CreateCq { cq, depth, channel } => return self.create_cq(cq, depth, channel),
             Request::PollCq { cq, max, timeout_ms } => {
@@ -269,14 +281,11 @@ impl Peer for FerrocePeer {
                 return Ok(Reply::Events { events: self.poll_async(milliseconds(timeout_ms)) });
             }
             Request::CreateQp { qp, pd, kind, send_cq, recv_cq, caps, sq_sig_all } => {
-                if kind != QpType::Rc {
-                    return Err(VerbsError::Unsupported("anything but RC").into());
-                }
                 let init = QpInit {
                     recv_cq: self.cq(&recv_cq)?.0,
                     cap: translate::caps(&caps),
                     signal_all: sq_sig_all,
-                    ..QpInit::new(Service::Rc, self.pd(&pd)?, self.cq(&send_cq)?.0)
+                    ..QpInit::new(translate::service(kind), self.pd(&pd)?, self.cq(&send_cq)?.0)
                 };
                 let qpn = self.nic.with(|device, _| device.create_qp(&init))?;
                 self.objects.insert(qp, Object::Qp(qpn));

@@ -6,7 +6,9 @@ use ferroce_engine::{
     VerbsError, Wc, WcStatus,
 };
 
-use super::super::{Caps, Completion, Opcode, Path, QpAttr, QpState, Reply, SendWr, Sge, Status, WcOpcode};
+use super::super::{
+    Caps, Completion, Opcode, Path, QpAttr, QpState, QpType, Reply, SendWr, Sge, Status, WcOpcode,
+};
 
 /// Numbers of `enum ibv_wc_flags`.
 const WC_WITH_IMM: u32 = 2;
@@ -36,13 +38,13 @@ pub(super) enum Data {
     Inline(Vec<u8>),
 }
 
-pub(super) fn request<'a>(wr: &SendWr, data: &'a Data) -> engine::SendWr<'a> {
+pub(super) fn request<'a>(wr: &SendWr, data: &'a Data, to: engine::To) -> engine::SendWr<'a> {
     let payload = match data {
         Data::Memory(sges) => Payload::Sges(sges),
         Data::Inline(bytes) => Payload::Inline(bytes),
     };
     let flags = engine::SendFlags::from_bits_truncate(wr.flags);
-    engine::SendWr { flags, ..engine::SendWr::new(wr.wr_id, operation(wr), payload) }
+    engine::SendWr { flags, to, ..engine::SendWr::new(wr.wr_id, operation(wr), payload) }
 }
 
 fn operation(wr: &SendWr) -> SendOp {
@@ -62,12 +64,6 @@ fn operation(wr: &SendWr) -> SendOp {
 }
 
 pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr, VerbsError> {
-    let av = |path: Path| engine::AddressVector {
-        traffic_class: path.traffic_class,
-        hop_limit: path.hop_limit,
-        flow_label: path.flow_label,
-        ..engine::AddressVector::new(sgid_index, path.gid)
-    };
     let mtu = |number: u32| {
         let by_value = || PathMtu::from_ib_value(u8::try_from(number).ok()?);
         PathMtu::from_bytes(number as usize).or_else(by_value).ok_or(VerbsError::Invalid("path_mtu"))
@@ -80,7 +76,7 @@ pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr
         pkey_index: attr.pkey_index,
         port: attr.port,
         qkey: attr.qkey,
-        av: attr.path.map(av),
+        av: attr.path.map(|path| address_vector(path, sgid_index)),
         path_mtu: attr.path_mtu.map(mtu).transpose()?,
         timeout: attr.timeout,
         retry_cnt: attr.retry_cnt,
@@ -93,6 +89,24 @@ pub(super) fn attributes(attr: &QpAttr, sgid_index: u8) -> Result<engine::QpAttr
         dest_qpn: attr.dest_qpn.map(Qpn::new),
         ..engine::QpAttr::default()
     })
+}
+
+pub(super) fn address_vector(path: Path, sgid_index: u8) -> engine::AddressVector {
+    engine::AddressVector {
+        traffic_class: path.traffic_class,
+        hop_limit: path.hop_limit,
+        flow_label: path.flow_label,
+        sl: path.sl,
+        ..engine::AddressVector::new(sgid_index, path.gid)
+    }
+}
+
+pub(super) fn service(kind: QpType) -> engine::QpType {
+    match kind {
+        QpType::Rc => engine::QpType::Rc,
+        QpType::Uc => engine::QpType::Uc,
+        QpType::Ud => engine::QpType::Ud,
+    }
 }
 
 pub(super) fn info(info: &QpInfo) -> Reply {
