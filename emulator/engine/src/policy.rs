@@ -118,6 +118,19 @@ impl Personality {
         }
     }
 
+    /// What NVIDIA's ConnectX cards do, as far as their drivers, measurements and captures tell: numbers count up
+    /// (ReDMArk, USENIX Security 2021), every message asks for an ACK, and an unreliable connection takes any packet
+    /// that begins a message for a new one.
+    pub fn connectx() -> Personality {
+        Personality {
+            name: "connectx",
+            numbering: Numbering::Sequential,
+            ack_requests: AckRequests::EveryMessage,
+            uc_memory: 0,
+            ..Personality::ferroce()
+        }
+    }
+
     /// Numbers that count up, so that two runs of a lab show the same keys.
     pub fn predictable() -> Personality {
         Personality { name: "predictable", numbering: Numbering::Sequential, ..Personality::ferroce() }
@@ -148,6 +161,7 @@ impl Personality {
         vec![
             Personality::ferroce(),
             Personality::rxe(),
+            Personality::connectx(),
             Personality::predictable(),
             Personality::go_back_0(),
             Personality::dcqcn(PORT),

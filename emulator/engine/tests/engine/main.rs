@@ -5,6 +5,7 @@ mod cm_search;
 mod completions;
 mod congestion;
 mod errors;
+mod hostile;
 mod loss;
 mod memory;
 mod operations;
