@@ -11,6 +11,7 @@ use ferroce_visualizer::tui::{self, App, Glyphs, Look, Played};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Outcome;
+use super::personality::PersonalityArgs;
 use crate::failure::Failure;
 use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, thousands, width, wrap};
 
@@ -66,6 +67,9 @@ pub(crate) struct Args {
     /// Share of the packets in which a bit is flipped
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share)]
     corrupt: Chance,
+
+    #[command(flatten)]
+    nature: PersonalityArgs,
 
     /// Decides the messages, and which packets suffer
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -179,6 +183,7 @@ impl Args {
             faults: FaultShares { drop, duplicate, reorder, corrupt },
             messages: self.messages.unwrap_or(16),
             duration: self.seconds.map(Duration::from_secs),
+            personality: self.nature.personality.name,
         }
     }
 }

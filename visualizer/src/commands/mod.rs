@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod lab;
 mod link;
+mod personality;
 mod pingpong;
 mod run;
 

@@ -17,6 +17,7 @@ use self::side::{Peer, Side};
 use self::side_channel::{Farewell, SideChannel};
 use super::Outcome;
 use super::link::LinkArgs;
+use super::personality::PersonalityArgs;
 use crate::failure::Failure;
 use crate::text::{BAD, GOOD, WARN, count};
 
@@ -79,6 +80,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     link: LinkArgs,
+
+    #[command(flatten)]
+    nature: PersonalityArgs,
 
     /// Run on the interface's address with this GID index, as soft-RoCE numbers them; see 'ferroce devices'. With
     /// --link, on that address in the order there, counted from 0
@@ -306,7 +310,7 @@ impl Args {
         let rates = FaultRates { drop: self.drop.value(), ..FaultRates::NONE };
         let faults = Faults { seed: self.seed, transmit: rates, receive: rates };
         let path_mtu = (self.qp != Transport::Ud).then_some(self.mtu);
-        Equipment { path_mtu, faults }
+        Equipment { path_mtu, faults, personality: self.nature.personality.clone() }
     }
 
     fn size(&self) -> u32 {

@@ -32,6 +32,8 @@ pub struct Options {
     pub messages: u64,
     /// Goes on with further rounds for so long.
     pub duration: Option<Duration>,
+    /// Name of the personality of both NICs.
+    pub personality: &'static str,
 }
 
 /// News of a running demo.
@@ -117,7 +119,7 @@ fn open_nic(name: &str, addr: IpAddr, number: u64, options: &Options) -> Result<
         read_chunk: 16,
         // However much is lost, something passes in the end; PATIENCE is the judge.
         retry_7_is_infinite: true,
-        ..Personality::ferroce()
+        ..Personality::by_name(options.personality).unwrap_or_default()
     };
     Nic::builder().name(name).address(addr).faults(faults).personality(personality).open()
 }

@@ -114,7 +114,8 @@ fn every_size_and_mtu_arrives_intact() {
 #[test]
 fn the_unreliable_services_play_too() {
     for flags in [["--qp", "uc", "-s", "9000"], ["--qp", "ud", "-s", "1000"]] {
-        let outputs = Place::new().play(&[&flags[..], &["-n", "50", "-e", "-c", "--verify"]].concat());
+        let more = ["-n", "50", "-e", "-c", "--verify", "--personality", "connectx"];
+        let outputs = Place::new().play(&[&flags[..], &more].concat());
         assert_ended_well(&outputs);
         for output in outputs {
             assert!(text(&output).contains("Every byte of 50 messages is right."), "{}", text(&output));
@@ -165,6 +166,7 @@ fn failures_say_what_to_do() {
     assert!(
         failed(&["--qp", "ud", "-s", "4097", "127.0.0.1"]).contains("does not fit into a packet of 4096")
     );
+    assert!(failed(&["--personality", "mellanox", "127.0.0.1"]).contains("connectx"));
     assert!(failed(&["--qp", "uc", "--drop", "1%", "127.0.0.1"]).contains("only --qp rc"));
     assert!(failed(&["-m", "1500", "127.0.0.1"]).contains("256, 512, 1024, 2048 and 4096"));
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ferroce::{Attachment, Context, Faults, Interface, NetError, Nic, PathMtu};
+use ferroce::{Attachment, Context, Faults, Interface, NetError, Nic, PathMtu, Personality};
 use ferroce_visualizer::machine::{NetworkInterface, interfaces, source_towards};
 
 use crate::failure::Failure;
@@ -17,11 +17,12 @@ pub(super) struct Wish {
 }
 
 /// What the NIC is made with besides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Equipment {
     /// `None` for the largest that the interface carries.
     pub path_mtu: Option<PathMtu>,
     pub faults: Faults,
+    pub personality: Personality,
 }
 
 /// Addresses of 127.0.0.0/8 to try when both programs run on this machine.
@@ -38,7 +39,7 @@ impl Wish {
     /// Opens a NIC that can reach `peer`, and says which of its addresses does.
     pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<(Context, u8), Failure> {
         let builder = || {
-            let nic = Nic::builder().faults(with.faults);
+            let nic = Nic::builder().faults(with.faults).personality(with.personality.clone());
             if let Some(mtu) = with.path_mtu { nic.path_mtu(mtu) } else { nic }
         };
         if let Some(link) = &self.link {
