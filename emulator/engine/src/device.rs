@@ -154,7 +154,7 @@ impl<T: TraceSink> Device<T> {
     /// The device as it is now, for those who look at it.
     pub fn snapshot(&self) -> Snapshot {
         let core = &self.core;
-        snapshot::take(&core.config.name, &self.qps, &core.cqs, &core.memory, &core.counters)
+        snapshot::take(&core.config.name, &self.qps, &core.cqs, &core.srqs, &core.memory, &core.counters)
     }
 
     // --- control verbs -----------------------------------------------------------------------------------------

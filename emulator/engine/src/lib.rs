@@ -5,7 +5,7 @@
 //! simulated fabric and every run can be had again from a seed.
 //!
 //! It offers the reliable connection: SEND, WRITE and READ in all variants, atomics, memory windows, everything
-//! that can go wrong with them, and recovery from loss; the unreliable connection; datagrams with multicast; and the
+//! that can go wrong with them, and recovery from loss; shared receive queues and the extended reliable connection; the unreliable connection; datagrams with multicast; and the
 //! management of connections ([`Cm`]).
 
 mod cm;
@@ -57,7 +57,7 @@ pub use qps::qpns_of;
 pub use rng::Seed;
 pub use snapshot::{
     CqSnapshot, MrSnapshot, QpSnapshot, RecvSlot, RequesterSnapshot, ResponderSnapshot, SendProgress,
-    SendSlot, Snapshot,
+    SendSlot, Snapshot, SrqSnapshot,
 };
 pub use srq::{SharedReceiveQueue, Srq, SrqInfo, SrqInit, XrcDomain, Xrcd, XrcdOpen};
 pub use table::Id;

@@ -9,6 +9,7 @@ use crate::cq::{Arm, CompletionQueue, Cq};
 use crate::memory::{Access, Memory, Pd};
 use crate::qp::{Qp, QpState, QpType};
 use crate::qps::QpTable;
+use crate::srq::{SharedReceiveQueue, Srq};
 use crate::table::Table;
 use crate::time::Time;
 use crate::work::{SendFlags, SendOp, SendWqe, Wc};
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub qps: Vec<QpSnapshot>,
     /// Completion queues.
     pub cqs: Vec<CqSnapshot>,
+    /// Shared receive queues.
+    pub srqs: Vec<SrqSnapshot>,
     /// Registered memory, by key.
     pub mrs: Vec<MrSnapshot>,
     /// What was counted so far.
@@ -139,6 +142,19 @@ pub struct CqSnapshot {
     pub armed: Arm,
 }
 
+/// A shared receive queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SrqSnapshot {
+    /// Its handle.
+    pub srq: Srq,
+    /// Receives it can hold.
+    pub depth: u32,
+    /// Receives in it, oldest first.
+    pub queue: Vec<RecvSlot>,
+    /// The event comes when fewer receives than this are left; 0 for none.
+    pub limit: u32,
+}
+
 /// A registered region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MrSnapshot {
@@ -158,6 +174,7 @@ pub(crate) fn take(
     name: &str,
     qps: &QpTable,
     cqs: &Table<CompletionQueue>,
+    srqs: &Table<SharedReceiveQueue>,
     memory: &Memory,
     counters: &Counters,
 ) -> Snapshot {
@@ -165,6 +182,7 @@ pub(crate) fn take(
         name: name.to_owned(),
         qps: qps.iter().map(queue_pair).collect(),
         cqs: cqs.iter().map(|(cq, queue)| completion_queue(cq, queue)).collect(),
+        srqs: srqs.iter().map(|(srq, queue)| shared_queue(srq, queue)).collect(),
         mrs: memory
             .iter()
             .map(|(key, pd, addr, len, access)| MrSnapshot { key, pd, addr, len, access })
@@ -176,6 +194,11 @@ pub(crate) fn take(
 fn completion_queue(cq: Cq, queue: &CompletionQueue) -> CqSnapshot {
     let entries = queue.entries().copied().collect();
     CqSnapshot { cq, capacity: queue.capacity(), entries, armed: queue.armed() }
+}
+
+fn shared_queue(srq: Srq, queue: &SharedReceiveQueue) -> SrqSnapshot {
+    let slots = queue.rq.slots().map(|(wr_id, room)| RecvSlot { wr_id, room });
+    SrqSnapshot { srq, depth: queue.rq.depth(), queue: slots.collect(), limit: queue.limit }
 }
 
 fn queue_pair(qp: &Qp) -> QpSnapshot {

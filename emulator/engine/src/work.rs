@@ -525,6 +525,14 @@ impl<W> WorkQueue<W> {
     }
 }
 
+impl WorkQueue<RecvWqe> {
+    /// Receives, oldest first: their numbers, and the bytes that they have room for.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (u64, u64)> {
+        let room = |seq| self.sges(seq).iter().map(|sge| u64::from(sge.len)).sum();
+        (self.front()..self.end()).zip(self.iter()).map(move |(seq, wqe)| (wqe.wr_id, room(seq)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -158,15 +158,14 @@ impl Receives {
 
     /// Those that the queue pair has, oldest first, with the bytes that they have room for.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
-        let room = |list: &[Sge]| list.iter().map(|sge| u64::from(sge.len)).sum::<u64>();
         let (own, held) = match self {
             Receives::Own(rq) => (Some(rq), None),
-            Receives::Shared(shared) => (None, shared.held.map(|held| (held.wqe.wr_id, room(&shared.sges)))),
+            Receives::Shared(shared) => {
+                let room = shared.sges.iter().map(|sge| u64::from(sge.len)).sum();
+                (None, shared.held.map(|held| (held.wqe.wr_id, room)))
+            }
         };
-        let own = own.into_iter().flat_map(move |rq| {
-            (rq.front()..rq.end()).zip(rq.iter()).map(move |(seq, wqe)| (wqe.wr_id, room(rq.sges(seq))))
-        });
-        own.chain(held)
+        own.into_iter().flat_map(WorkQueue::slots).chain(held)
     }
 }
 

@@ -229,6 +229,8 @@ fn rules_of_shared_queues() {
     device.modify_srq(srq, Some(6), Some(2)).unwrap();
     let info = device.query_srq(srq).unwrap();
     assert_eq!((info.init.max_wr, info.queued, info.limit), (6, 4, 2));
+    let seen = device.snapshot().srqs.remove(0);
+    assert_eq!((seen.srq, seen.depth, seen.queue.len(), seen.limit), (srq, 6, 4, 2));
     assert_eq!(errno(device.destroy_srq(srq)), Err(16));
     assert_eq!(errno(device.dealloc_pd(pd)), Err(16));
     device.destroy_qp(qps[0][1]).unwrap();
