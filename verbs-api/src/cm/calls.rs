@@ -176,8 +176,8 @@ impl Id {
     }
 
     /// Listens for requests (`rdma_listen`); each becomes a [`ConnectRequest`](EventKind::ConnectRequest) with an
-    /// identifier of its own. At most `backlog` wait to be taken from the channel; what comes on top is not
-    /// answered, and comes again.
+    /// identifier of its own. At most `backlog` wait to be taken from the channel (0: 1024); what comes on top is
+    /// not answered, and comes again.
     ///
     /// # Errors
     /// When there is no address yet, or another has the port too.
