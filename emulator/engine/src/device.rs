@@ -235,6 +235,12 @@ impl<T: TraceSink> Device<T> {
         self.qps.get(qpn).map(Qp::info).ok_or(VerbsError::Stale("queue pair"))
     }
 
+    /// Bits per second at which congestion control lets a queue pair send now; `None` when it does not hold it
+    /// back.
+    pub fn rate(&self, qpn: Qpn) -> Result<Option<u64>, VerbsError> {
+        self.qps.get(qpn).map(Qp::rate).ok_or(VerbsError::Stale("queue pair"))
+    }
+
     // --- the world acts on the device ----------------------------------------------------------------------------
 
     /// Time has passed.

@@ -25,12 +25,19 @@ pub struct Connection {
     pub mtu: PathMtu,
     /// First PSN that each end sends.
     pub psns: [Psn; 2],
+    /// IPv4 TOS or IPv6 traffic class of all packets.
+    pub traffic_class: u8,
+    /// Local ACK timeout, as the exponent of 4.096 µs · 2^n.
+    pub timeout: u8,
+    /// Retries without progress.
+    pub retries: u8,
 }
 
 impl Default for Connection {
     fn default() -> Connection {
         let access = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC;
-        Connection { access, mtu: PathMtu::Mtu1024, psns: [Psn::new(0x1000), Psn::new(0x2000)] }
+        let psns = [Psn::new(0x1000), Psn::new(0x2000)];
+        Connection { access, mtu: PathMtu::Mtu1024, psns, traffic_class: 0, timeout: 14, retries: 6 }
     }
 }
 
@@ -43,10 +50,15 @@ impl<T: Watch> Fabric<T> {
     pub fn connect(&mut self, ends: [End; 2], how: &Connection) -> Result<(), VerbsError> {
         for (me, peer) in [(0, 1), (1, 0)] {
             let av = AddressVector::new(0, self.address(ends[peer].host));
+            let av = AddressVector { traffic_class: how.traffic_class, ..av };
+            let (timeout, retry_cnt) = (Some(how.timeout), Some(how.retries));
             let to = (av, ends[peer].qp, how.psns[peer], how.mtu);
             let (rtr, rts) = match self.device(ends[me].host).query_qp(ends[me].qp)?.init.qp_type {
                 QpType::Uc => (QpAttr::rtr_uc(to.0, to.1, to.2, to.3), QpAttr::rts_unreliable(how.psns[me])),
-                _ => (QpAttr::rtr(to.0, to.1, to.2, to.3), QpAttr::rts(how.psns[me])),
+                _ => {
+                    let rts = QpAttr { timeout, retry_cnt, ..QpAttr::rts(how.psns[me]) };
+                    (QpAttr::rtr(to.0, to.1, to.2, to.3), rts)
+                }
             };
             for change in [QpAttr::init(how.access), rtr, rts] {
                 self.modify_qp(ends[me], &change)?;

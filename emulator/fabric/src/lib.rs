@@ -54,6 +54,8 @@ mod pcap;
 mod port;
 mod route;
 mod rule;
+mod scenario;
+mod sim;
 mod switch;
 
 pub use background::{Background, FlowStats, Pattern};
@@ -67,4 +69,14 @@ pub use node::{Cable, Node, SwitchId};
 pub use pause::{PAUSE_FRAME, headroom, longest_pause};
 pub use port::Port;
 pub use rule::{Fate, Match, Occurrence, Rule};
+pub use scenario::{
+    Action, AllReduce, Arrivals, BackgroundKind, BackgroundTable, Bytes, CongestionKind, Described,
+    Event as EventTable, EventKind, Flow, HostTable, Hosts, Key, LinkTable, Measure, Operation, Rate,
+    RecoveryKind, RuleTable, Scenario, ScenarioError, Shape, Share, Size, Span, SwitchTable, Topology,
+    library, named, reference,
+};
+pub use sim::{
+    Advance, Distribution, DropReport, Ending, FlowReport, Outcome, PortReport, ReduceReport, Samples,
+    Simulation, jain,
+};
 pub use switch::{PRIORITIES, PortStats, Red, SwitchConfig, Threshold};
