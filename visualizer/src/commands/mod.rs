@@ -10,6 +10,7 @@ mod link;
 mod personality;
 mod pingpong;
 mod run;
+mod sim;
 
 use crate::failure::Failure;
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Lab(lab::Args),
     Pingpong(pingpong::Args),
     Run(run::Args),
+    Sim(sim::Args),
 }
 
 impl Command {
@@ -43,6 +45,7 @@ impl Command {
             Self::Lab(args) => lab::run(&args),
             Self::Pingpong(args) => pingpong::run(&args),
             Self::Run(args) => run::run(&args),
+            Self::Sim(args) => sim::run(&args),
         }
     }
 }

@@ -1,0 +1,88 @@
+//! A run under way: how far it is, how fast, and how to stop it.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ferroce_fabric::{Advance, Outcome, Simulation, Watch};
+use signal_hook::consts::SIGINT;
+
+use crate::text::thousands;
+
+/// Steps of the simulation between two looks at the clock.
+const STEPS: u64 = 20_000;
+
+/// Time between two lines of progress.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Becomes true at Ctrl-C, after which a second one ends the program.
+pub(super) fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    // Without the handler Ctrl-C ends the program at once, which is no worse than before.
+    let _ = signal_hook::flag::register_conditional_default(SIGINT, Arc::clone(&stop));
+    let _ = signal_hook::flag::register(SIGINT, Arc::clone(&stop));
+    stop
+}
+
+/// Shows one line on a terminal while a simulation runs.
+pub(super) struct Progress<'a> {
+    name: &'a str,
+    began: Instant,
+    shown: Instant,
+    visible: bool,
+}
+
+impl Progress<'_> {
+    pub(super) fn new(name: &str) -> Progress<'_> {
+        let now = Instant::now();
+        Progress { name, began: now, shown: now, visible: stderr().is_terminal() }
+    }
+
+    /// Runs a simulation to its end, or to Ctrl-C.
+    pub(super) fn drive<T: Watch>(mut self, simulation: &mut Simulation<T>) -> Outcome {
+        let stop = stop_flag();
+        loop {
+            let advance = simulation.advance(STEPS);
+            if advance.over || stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if self.visible && self.shown.elapsed() >= EVERY {
+                self.shown = Instant::now();
+                let _ = write!(stderr(), "\r\x1b[K{}", line(self.name, &advance, self.began.elapsed()));
+            }
+        }
+        if self.visible {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+        simulation.outcome()
+    }
+}
+
+fn line(name: &str, advance: &Advance, elapsed: Duration) -> String {
+    let share = advance.now.as_secs_f64() / advance.of.as_secs_f64().max(1e-12);
+    let rate = advance.packets as f64 / elapsed.as_secs_f64().max(1e-9);
+    let left = elapsed.as_secs_f64() * (1.0 - share) / share.max(1e-9);
+    let (percent, now, of) = (share * 100.0, advance.now, advance.of);
+    format!(
+        "{name}: {percent:.1} % · {now:.1?} of {of:?} · {} packets/s · {left:.0} s left at most",
+        thousands(rate as u64)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_far_how_fast_and_how_long() {
+        let advance = Advance {
+            now: Duration::from_micros(500),
+            of: Duration::from_millis(2),
+            packets: 50_000,
+            over: false,
+        };
+        let text = line("incast", &advance, Duration::from_secs(1));
+        assert_eq!(text, "incast: 25.0 % · 500.0µs of 2ms · 50 000 packets/s · 3 s left at most");
+    }
+}
