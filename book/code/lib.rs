@@ -7,6 +7,7 @@
 
 mod drawing;
 mod ladder;
+pub mod papers;
 mod states;
 
 use std::path::PathBuf;
@@ -16,7 +17,11 @@ pub type Figure = (&'static str, String);
 
 /// All figures.
 pub fn figures() -> Vec<Figure> {
-    vec![("queue-pair-states.svg", states::draw()), ("a-lost-packet.svg", ladder::draw())]
+    vec![
+        ("queue-pair-states.svg", states::draw()),
+        ("a-lost-packet.svg", ladder::draw()),
+        ("scenario-reference.md", ferroce_fabric::reference()),
+    ]
 }
 
 /// The book's folder.

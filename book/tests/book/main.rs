@@ -3,5 +3,6 @@
 
 mod figures;
 mod pages;
+mod papers;
 mod shell;
 mod snippets;

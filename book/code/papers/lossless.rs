@@ -1,0 +1,196 @@
+//! What priority flow control does to those who are not guilty.
+
+use std::time::Duration;
+
+use ferroce_engine::{NoTrace, Time};
+use ferroce_fabric::{
+    Background, Cable, Fabric, HostId, Node, Pattern, Scenario, Simulation, SwitchConfig, SwitchId,
+    Threshold, headroom,
+};
+
+use super::{Claim, goodputs, row, run};
+
+/// Zhu et al., SIGCOMM 2015, figures 3 and 8.
+pub(super) fn unfairness() -> Vec<Claim> {
+    let (pfc, dcqcn) = (
+        run("unfairness", &[]),
+        run("unfairness", &[("host.congestion", "dcqcn"), ("duration", "20ms"), ("measure.warmup", "8ms")]),
+    );
+    let shares = goodputs(&pfc, "to host 4");
+    let mut others = shares[..3].to_vec();
+    others.sort_by(f64::total_cmp);
+    let most = others[2];
+    let fair = goodputs(&dcqcn, "to host 4");
+    vec![
+        Claim {
+            source: "Zhu 2015, fig. 3",
+            what: "PFC alone: three hosts of another rack, and the one next door".to_owned(),
+            says: "the one next door gets the most".to_owned(),
+            gives: format!("{} Gb/s", row(&shares)),
+            tolerance: "at least as much as any, and 1.5 times the median of the others; one that has an uplink for itself gets as much",
+            holds: shares[3] > 0.97 * most && shares[3] > 1.5 * others[1],
+        },
+        Claim {
+            source: "Zhu 2015, fig. 8",
+            what: "the same with DCQCN".to_owned(),
+            says: "four equal shares".to_owned(),
+            gives: format!("{} Gb/s, Jain {:.3}", row(&fair), dcqcn.fairness),
+            tolerance: "Jain's index 0.95",
+            holds: dcqcn.fairness > 0.95,
+        },
+    ]
+}
+
+/// Zhu et al., SIGCOMM 2015, figures 4 and 9.
+pub(super) fn victim() -> Vec<Claim> {
+    let text = ferroce_fabric::named("victim").expect("a scenario of the library");
+    let without = text.split("[[flow]]\nname = \"more incast\"").next().unwrap_or_default();
+    let with = |congestion: &str, text: &str| {
+        // DCQCN takes some ten milliseconds to give back what the start has cost.
+        let (duration, warmup) = if congestion == "none" { ("10ms", "2ms") } else { ("50ms", "35ms") };
+        let changes = [("host.congestion", congestion), ("duration", duration), ("measure.warmup", warmup)];
+        let scenario = Scenario::parse_with(text, &changes).expect("its keys exist");
+        goodputs(&Simulation::<NoTrace>::new(&scenario).run(), "victim")[0]
+    };
+    let (few, many) = (with("none", without), with("none", text));
+    let (kept, kept_too) = (with("dcqcn", without), with("dcqcn", text));
+    vec![
+        Claim {
+            source: "Zhu 2015, fig. 4",
+            what: "PFC alone: the victim, without and with senders in a third rack".to_owned(),
+            says: "falls as senders are added that share no link with it".to_owned(),
+            gives: format!("{} Gb/s", row(&[few, many])),
+            tolerance: "falls by 5 % or more (from 10 to 4.5 Gb/s in the paper): by how much depends on which uplink it shares",
+            holds: many < 0.95 * few,
+        },
+        Claim {
+            source: "Zhu 2015, fig. 9",
+            what: "the same with DCQCN".to_owned(),
+            says: "keeps its rate".to_owned(),
+            gives: format!("{} Gb/s", row(&[kept, kept_too])),
+            tolerance: "a tenth: what the senders' first round trips at line rate take",
+            holds: kept_too > 0.9 * kept && kept_too > many,
+        },
+    ]
+}
+
+const RATE: u64 = 40_000_000_000;
+const SIZE: u32 = 1_106;
+
+/// Guo et al., SIGCOMM 2016, §4.2: two racks, two leaves; a dead server in each rack.
+pub(super) fn deadlock() -> Vec<Claim> {
+    let (flooding, dropping) = (stuck(false), stuck(true));
+    let tell = |stuck: bool| if stuck { "pauses that never clear" } else { "clears" }.to_owned();
+    vec![
+        Claim {
+            source: "Guo 2016, §4.2",
+            what: "lossless packets to dead servers are flooded (ARP alive, MAC gone)".to_owned(),
+            says: "deadlock".to_owned(),
+            gives: tell(flooding),
+            tolerance: "a boolean: packets still stored and paused 15 ms after the last was sent",
+            holds: flooding,
+        },
+        Claim {
+            source: "Guo 2016, §4.2",
+            what: "lossless packets with an incomplete ARP entry are dropped".to_owned(),
+            says: "no deadlock".to_owned(),
+            gives: tell(dropping),
+            tolerance: "the same boolean",
+            holds: !dropping,
+        },
+    ]
+}
+
+fn stuck(drop_unknown: bool) -> bool {
+    let mut net: Fabric<NoTrace> = Fabric::new(1);
+    let delay = Duration::from_micros(1);
+    let config = |tier| SwitchConfig {
+        tier,
+        headroom: headroom(RATE, delay, u64::from(SIZE)),
+        pause_at: Threshold::Static(40_000),
+        mac_timeout: Some(Duration::from_micros(100)),
+        drop_unknown,
+        ..SwitchConfig::default()
+    };
+    let cable = Cable::new(RATE, delay);
+    let tors = [net.add_switch(config(0)), net.add_switch(config(0))];
+    for _ in 0..2 {
+        let leaf = net.add_switch(config(1));
+        tors.iter().for_each(|tor| net.add_cable([Node::Switch(*tor), Node::Switch(leaf)], cable));
+    }
+    // In each rack two senders, a receiver that everybody wants to reach, and a dead server.
+    let hosts: Vec<Vec<HostId>> = tors
+        .iter()
+        .map(|tor| {
+            (0..4)
+                .map(|_| {
+                    let host = net.add_host("server");
+                    net.add_cable([Node::Host(host), Node::Switch(*tor)], cable);
+                    host
+                })
+                .collect()
+        })
+        .collect();
+    let (start, stop) = (Time::ZERO, Time::from_micros(5_000));
+    for rack in 0..2 {
+        let (here, there) = (&hosts[rack], &hosts[1 - rack]);
+        net.kill(here[3]);
+        // Who is alive is heard of.
+        for host in &here[..3] {
+            let (from, to, pattern) = (*host, here[0], Pattern::Steady(RATE / 400));
+            let to = if to == from { here[1] } else { to };
+            net.add_background(Background { from, to, size: SIZE, priority: 0, pattern, start, stop });
+        }
+        for (from, to) in [(here[0], there[3]), (here[1], there[3]), (here[0], there[2]), (here[1], there[2])]
+        {
+            for _ in 0..4 {
+                let pattern = Pattern::Steady(RATE / 8);
+                net.add_background(Background { from, to, size: SIZE, priority: 3, pattern, start, stop });
+            }
+        }
+        let pattern = Pattern::Steady(RATE / 2);
+        net.add_background(Background {
+            from: here[0],
+            to: here[2],
+            size: SIZE,
+            priority: 3,
+            pattern,
+            start,
+            stop,
+        });
+    }
+    net.run_for(Duration::from_millis(20));
+    let switches: Vec<SwitchId> = net.switches().collect();
+    switches.iter().any(|id| {
+        let ports = net.ports(*id).count();
+        net.stored(*id) > 0 && (0..ports).any(|port| net.paused_since(*id, port, 3).is_some())
+    })
+}
+
+/// Guo et al., SIGCOMM 2016, §4.3.
+pub(super) fn storm() -> Vec<Claim> {
+    let elsewhere =
+        |changes: &[(&str, &str)]| goodputs(&run("pause-storm", changes), "elsewhere").iter().sum::<f64>();
+    let without = elsewhere(&[]);
+    let switch = elsewhere(&[("switch.watchdog", "100ms")]);
+    let nic = elsewhere(&[("event.watchdog", "100ms")]);
+    let of = 10.0 * 1024.0 / 1106.0;
+    vec![
+        Claim {
+            source: "Guo 2016, §4.3",
+            what: "one NIC pauses without end: flows to another host, 110 ms later".to_owned(),
+            says: "the network stands still".to_owned(),
+            gives: format!("{without:.2} of {of:.2} Gb/s"),
+            tolerance: "less than 1 %",
+            holds: without < 0.01 * of,
+        },
+        Claim {
+            source: "Guo 2016, §4.3",
+            what: "the same with a watchdog of 100 ms in switches, or in the NIC".to_owned(),
+            says: "contained".to_owned(),
+            gives: format!("{switch:.2}, {nic:.2} of {of:.2} Gb/s"),
+            tolerance: "more than a twentieth: what went to the mended host is still in the way",
+            holds: switch > 0.05 * of && nic > 0.05 * of,
+        },
+    ]
+}

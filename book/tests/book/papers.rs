@@ -1,0 +1,22 @@
+//! The table of published results is what runs give, and says so where they differ.
+
+use std::fs;
+
+use ferroce_book::papers::{claims, table};
+
+#[test]
+fn papers_table_is_what_the_runs_give() {
+    let claims = claims();
+    let table = table(&claims);
+    let committed =
+        fs::read_to_string(ferroce_book::folder().join("src/figures/papers.md")).unwrap_or_default();
+    assert!(committed == table, "out of date: cargo run -p ferroce-book --bin papers\n{table}");
+    // What differs is explained on the page; nothing else may.
+    let page = fs::read_to_string(ferroce_book::folder().join("src/published-results.md")).unwrap();
+    for claim in claims.iter().filter(|claim| !claim.holds) {
+        assert!(
+            page.contains(&format!("**{}**", claim.what)),
+            "{claim:?} differs, and the page does not say why"
+        );
+    }
+}
