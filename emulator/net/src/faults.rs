@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use ferroce_engine::{Flow, RxMeta, Time, TxLimits};
+use ferroce_wire::cm::ServiceId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
@@ -146,6 +147,14 @@ impl<L: Link> Link for FaultyLink<L> {
 
     fn leave(&mut self, group: IpAddr) {
         self.inner.leave(group);
+    }
+
+    fn claim(&mut self, service: ServiceId, addr: Option<IpAddr>) -> bool {
+        self.inner.claim(service, addr)
+    }
+
+    fn release(&mut self, service: ServiceId) {
+        self.inner.release(service);
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {

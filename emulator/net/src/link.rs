@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use std::slice::Chunks;
 
 use ferroce_engine::{Flow, RxMeta, Time, Train, TxLimits};
+use ferroce_wire::cm::ServiceId;
 
 /// Something that carries packets: a set of sockets, a queue in memory, or middleware around another link.
 ///
@@ -35,6 +36,15 @@ pub trait Link: Send {
 
     /// No longer.
     fn leave(&mut self, group: IpAddr);
+
+    /// Has requests for a service at `addr` (`None`: at all addresses of the device) come to this device and to no
+    /// other that shares the address. False when another answers them.
+    fn claim(&mut self, _service: ServiceId, _addr: Option<IpAddr>) -> bool {
+        true
+    }
+
+    /// Ends that, at all addresses.
+    fn release(&mut self, _service: ServiceId) {}
 
     /// Adds to `to` the descriptors that become readable when there is something to receive, and writable when
     /// a full link has room again. They may change after any call of [`receive`](Self::receive),
@@ -71,6 +81,14 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn leave(&mut self, group: IpAddr) {
         (**self).leave(group);
+    }
+
+    fn claim(&mut self, service: ServiceId, addr: Option<IpAddr>) -> bool {
+        (**self).claim(service, addr)
+    }
+
+    fn release(&mut self, service: ServiceId) {
+        (**self).release(service);
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {

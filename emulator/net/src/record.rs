@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ferroce_engine::{DONT_FRAGMENT, Ident, RxMeta, Time, TxLimits};
+use ferroce_wire::cm::ServiceId;
 use ferroce_wire::ip::{Datagram, IpHeader, Ipv4Header, Ipv6Header};
 use ferroce_wire::{PseudoHeader, UDP_PORT};
 use std::net::IpAddr;
@@ -153,6 +154,14 @@ impl<L: Link> Link for RecordedLink<L> {
 
     fn leave(&mut self, group: IpAddr) {
         self.inner.leave(group);
+    }
+
+    fn claim(&mut self, service: ServiceId, addr: Option<IpAddr>) -> bool {
+        self.inner.claim(service, addr)
+    }
+
+    fn release(&mut self, service: ServiceId) {
+        self.inner.release(service);
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {

@@ -32,7 +32,7 @@ impl Id {
             true => None,
             false => Some(self.shared.manager.at(addr.ip())?),
         };
-        self.take_port(&mut inner, addr)?;
+        self.take_port(&mut inner, addr, true)?;
         inner.context = context;
         inner.state = State::Bound;
         let context = inner.context.clone();
@@ -77,7 +77,7 @@ impl Id {
             Err(error) => return Err(error),
         };
         match inner.port {
-            None => self.take_port(&mut inner, SocketAddr::new(local, wanted.port()))?,
+            None => self.take_port(&mut inner, SocketAddr::new(local, wanted.port()), wanted.port() != 0)?,
             Some(port) => inner.local = SocketAddr::new(local, port),
         }
         inner.peer = Some(SocketAddr::new(target, to.port()));
@@ -185,7 +185,7 @@ impl Id {
         let mut inner = self.shared.inner.lock();
         if inner.state == State::Idle {
             let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-            self.take_port(&mut inner, any)?;
+            self.take_port(&mut inner, any, true)?;
             inner.state = State::Bound;
         }
         if inner.state != State::Bound {
@@ -361,9 +361,11 @@ impl Id {
         matches!(self.shared.space, PortSpace::Udp | PortSpace::IpoIb)
     }
 
-    fn take_port(&self, inner: &mut Inner, addr: SocketAddr) -> Result<(), CmError> {
+    /// Takes a port, any for 0. If it is to be `known`, no other process on the address has it, and requests for it
+    /// come here.
+    fn take_port(&self, inner: &mut Inner, addr: SocketAddr, known: bool) -> Result<(), CmError> {
         let (owner, shared) = (self.shared.owner, inner.options.reuse_addr);
-        let port = self.shared.manager.shared.ports.lock().bind(owner, self.shared.space, addr, shared);
+        let port = self.shared.manager.take_port(owner, self.shared.space, addr, shared, known);
         let port = port.ok_or(CmError::AddressInUse(addr))?;
         inner.port = Some(port);
         inner.local = SocketAddr::new(addr.ip(), port);

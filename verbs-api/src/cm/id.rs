@@ -254,7 +254,7 @@ impl Shared {
             debug_assert!(stopped.is_ok(), "only this stops listening: {stopped:?}");
         }
         if let Some(port) = port {
-            self.manager.shared.ports.lock().release(self.owner, self.space, port);
+            self.manager.give_port_back(self.owner, self.space, port);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ferroce_wire::cm::{PortSpace, ServiceId};
 use parking_lot::Mutex;
 
 use crate::context::Context;
@@ -81,6 +82,43 @@ impl Manager {
         self.shared.next_owner.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Takes a port for `owner`, any that is free for 0; `None` when it cannot be had. If it is to be `known`, it is
+    /// taken from the other processes on the address too.
+    pub(super) fn take_port(
+        &self,
+        owner: u64,
+        space: PortSpace,
+        addr: SocketAddr,
+        shared: bool,
+        known: bool,
+    ) -> Option<u16> {
+        let contexts = if known { self.contexts() } else { Vec::new() };
+        let mut ports = self.shared.ports.lock();
+        let mut refused = Vec::new();
+        let taken = loop {
+            let Some(port) = ports.bind(owner, space, addr, shared) else { break None };
+            if claim(&contexts, ServiceId::ip(space, port), addr.ip()) {
+                break Some(port);
+            }
+            refused.push(port);
+            if addr.port() != 0 {
+                break None;
+            }
+        };
+        // Only now, so that the same port is not tried twice.
+        refused.into_iter().for_each(|port| ports.release(owner, space, port));
+        taken
+    }
+
+    pub(super) fn give_port_back(&self, owner: u64, space: PortSpace, port: u16) {
+        let mut ports = self.shared.ports.lock();
+        ports.release(owner, space, port);
+        if !ports.is_taken(space, port) {
+            let service = ServiceId::ip(space, port);
+            self.contexts().iter().for_each(|context| context.nic().release_service(service));
+        }
+    }
+
     /// The NIC with this address.
     pub(super) fn at(&self, addr: IpAddr) -> Result<Context, CmError> {
         let contexts = self.contexts();
@@ -115,4 +153,23 @@ fn source_towards(to: IpAddr) -> Option<IpAddr> {
     // Connecting a datagram socket looks the route up and sends nothing.
     socket.connect((to, 4791)).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+/// Has requests for a service at `addr` come to this process; false when another process on the address has it.
+fn claim(contexts: &[Context], service: ServiceId, addr: IpAddr) -> bool {
+    let at = Some(addr).filter(|addr| !addr.is_unspecified());
+    let meant = |context: &&Context| at.is_none_or(|at| context.addresses().contains(&at));
+    for (index, context) in contexts.iter().filter(meant).enumerate() {
+        if !context.nic().claim_service(service, at) {
+            // Those before it may have had the service already, from another owner of the port in this process;
+            // but then this one would have it too.
+            contexts
+                .iter()
+                .filter(meant)
+                .take(index)
+                .for_each(|context| context.nic().release_service(service));
+            return false;
+        }
+    }
+    true
 }

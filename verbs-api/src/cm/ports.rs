@@ -86,6 +86,11 @@ impl Ports {
             }
         }
     }
+
+    /// Whether anybody has a port.
+    pub(super) fn is_taken(&self, space: PortSpace, port: u16) -> bool {
+        self.taken.contains_key(&(space, port))
+    }
 }
 
 #[cfg(test)]

@@ -8,5 +8,6 @@ mod drops;
 mod failures;
 mod operations;
 mod rsockets;
+mod sharing;
 mod sockets;
 mod threads;

@@ -6,6 +6,7 @@ mod notify;
 mod outbox;
 mod progress;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use ferroce_engine::{
     Arm, AsyncEvent, Counters, Cq, Device, NoTrace, PostError, Qpn, RecvWr, SendWr, Time, TraceSink,
     VerbsError, Wc,
 };
+use ferroce_wire::cm::ServiceId;
 use parking_lot::MutexGuard;
 
 use self::core::Core;
@@ -218,6 +220,18 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
     /// manager; [`Cm::poll_event`](ferroce_engine::Cm::poll_event) takes them.
     pub fn set_cm_waker(&self, waker: Option<&Waker>) {
         self.shared.call(|core, _| core.notify.set_cm_waker(waker));
+    }
+
+    /// Has requests for a service at `addr` (`None`: at all addresses of the NIC) come to this NIC, where others
+    /// share the address: to be called before the connection manager listens. False when another NIC of this user
+    /// answers them.
+    pub fn claim_service(&self, service: ServiceId, addr: Option<IpAddr>) -> bool {
+        self.shared.core.lock().link.claim(service, addr)
+    }
+
+    /// Ends that, at all addresses.
+    pub fn release_service(&self, service: ServiceId) {
+        self.shared.core.lock().link.release(service);
     }
 
     /// What the device has counted.

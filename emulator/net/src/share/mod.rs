@@ -7,19 +7,23 @@
 //!
 //! The program speaks of sockets by numbers, which change when one is closed. A process that dies cannot tell the
 //! others, so for a moment packets arrive at the wrong door. Whoever gets one hands it to its owner, and puts the
-//! program right. The [`registry`] says who is there; the kernel answers for its truth.
+//! program right. Messages of connection management, which all go to QP1, are handed to who listens to the service,
+//! or has given the name by which they call a connection. The [`registry`] says who is there; the kernel answers for its truth.
 
 mod book;
 mod directory;
 mod door;
 mod registry;
+mod services;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use ferroce_engine::Time;
+use ferroce_wire::cm::ServiceId;
 
 pub use directory::runtime_directory;
 
@@ -29,6 +33,7 @@ use crate::sys::{self, Filter, Incoming};
 use book::Book;
 use door::Door;
 use registry::{Locked, Registry};
+use services::Addressee;
 
 /// The steering is looked after once in this time at most.
 const CARE: Duration = Duration::from_millis(5);
@@ -39,6 +44,8 @@ pub(crate) struct Seat {
     door: Door,
     registry: Registry,
     care: Care,
+    /// Services that we answer requests for.
+    services: BTreeSet<ServiceId>,
 }
 
 /// What packets at the wrong door have told so far.
@@ -113,10 +120,9 @@ pub(crate) fn join<S: AsFd>(
         locked.store().map_err(&system)?;
     }
     drop(locked);
-    let seats = registries
-        .into_iter()
-        .zip(joined)
-        .map(|(registry, (door, socket))| (Seat { lane, door, registry, care: Care::default() }, socket));
+    let seats = registries.into_iter().zip(joined).map(|(registry, (door, socket))| {
+        (Seat { lane, door, registry, care: Care::default(), services: BTreeSet::new() }, socket)
+    });
     Ok(seats.collect())
 }
 
@@ -157,6 +163,43 @@ impl Seat {
         }
     }
 
+    /// Whether requests for a service come to us.
+    pub(crate) fn answers(&self, service: ServiceId) -> bool {
+        self.services.contains(&service)
+    }
+
+    /// Has requests for a service come to us; false when another NIC on the address answers them.
+    pub(crate) fn claim(&mut self, service: ServiceId) -> bool {
+        if self.answers(service) {
+            return true;
+        }
+        let claimed =
+            self.registry.lock(Some(self.lane)).is_ok_and(|locked| locked.claim(service, self.lane));
+        if claimed {
+            self.services.insert(service);
+        }
+        claimed
+    }
+
+    /// Ends that.
+    pub(crate) fn release(&mut self, service: ServiceId) {
+        if self.services.remove(&service)
+            && let Ok(locked) = self.registry.lock(Some(self.lane))
+        {
+            locked.release(self.lane, |claimed| claimed == service);
+        }
+    }
+
+    /// The lane that a packet for QP1 is for, as far as it says.
+    pub(crate) fn lane_of_message(&self, packet: &[u8]) -> Option<u8> {
+        match Addressee::of(packet) {
+            Addressee::Lane(lane) => Some(lane),
+            Addressee::Service(service) if self.answers(service) => Some(self.lane),
+            Addressee::Service(service) => self.registry.owner_of(service),
+            Addressee::Anybody => None,
+        }
+    }
+
     /// There is nothing left in the socket.
     pub(crate) fn drained(&mut self) {
         self.care.drained = true;
@@ -190,6 +233,9 @@ impl Seat {
             return;
         }
         let Ok(mut locked) = self.registry.lock(Some(self.lane)) else { return };
+        if !self.services.is_empty() {
+            locked.release(self.lane, |_| true);
+        }
         locked.book.leave(self.lane);
         steer(socket.as_fd(), &locked.book);
         drop(socket);

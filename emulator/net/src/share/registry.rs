@@ -94,6 +94,10 @@ impl Registry {
         Locked { registry: self, changed: !dead.is_empty(), book }
     }
 
+    pub(super) fn file(&self) -> &File {
+        self.file.get()
+    }
+
     /// False when the file was removed: whoever comes now makes another.
     pub(super) fn is_current(&self) -> bool {
         self.file.get().metadata().is_ok_and(|file| file.nlink() > 0)
@@ -132,6 +136,10 @@ impl Registry {
 }
 
 impl Locked<'_> {
+    pub(super) fn registry(&self) -> &Registry {
+        self.registry
+    }
+
     pub(super) fn store(&self) -> io::Result<()> {
         self.registry.file.get().write_all_at(&self.book.emit(), 0)
     }

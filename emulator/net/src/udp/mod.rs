@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use ferroce_engine::{RxMeta, Time, TxLimits};
 use ferroce_wire::UDP_PORT;
+use ferroce_wire::cm::ServiceId;
 
 use crate::error::NetError;
 use crate::interface::{Interface, is_link_local};
@@ -159,6 +160,23 @@ impl Link for UdpLink {
     fn leave(&mut self, group: IpAddr) {
         // The kernel ends a membership with its socket.
         self.ports.retain(|port| port.addr != group);
+    }
+
+    fn claim(&mut self, service: ServiceId, addr: Option<IpAddr>) -> bool {
+        let mut claimed: Vec<&mut Seat> = Vec::new();
+        for port in self.ports.iter_mut().filter(|port| addr.is_none_or(|addr| addr == port.addr)) {
+            let Some(seat) = port.seat.as_mut().filter(|seat| !seat.answers(service)) else { continue };
+            if !seat.claim(service) {
+                claimed.into_iter().for_each(|seat| seat.release(service));
+                return false;
+            }
+            claimed.push(seat);
+        }
+        true
+    }
+
+    fn release(&mut self, service: ServiceId) {
+        self.ports.iter_mut().filter_map(|port| port.seat.as_mut()).for_each(|seat| seat.release(service));
     }
 
     fn descriptors(&self, to: &mut Vec<RawFd>) {

@@ -29,6 +29,8 @@ enum Owner {
     Us,
     /// That of the NIC which has this lane.
     Lane(u8),
+    /// It is for QP1, which every NIC has.
+    General,
 }
 
 impl Owner {
@@ -38,7 +40,11 @@ impl Owner {
             return Owner::Us;
         };
         let qpn = u32::from_be_bytes([0, high, middle, low]);
-        if qpns_of(lane).contains(&qpn) || high == lane || high == u8::MAX || !qpns_of(high).contains(&qpn) {
+        if qpns_of(lane).contains(&qpn) {
+            Owner::Us
+        } else if qpn == 1 {
+            Owner::General
+        } else if high == lane || high == u8::MAX || !qpns_of(high).contains(&qpn) {
             Owner::Us
         } else {
             Owner::Lane(high)
@@ -71,22 +77,52 @@ impl Sorter<'_> {
             delivered += match (owner, self.entrance) {
                 (Owner::Us, Entrance::BesideTap) | (Owner::Lane(_), Entrance::Tap) => 0,
                 (Owner::Us, _) => run.deliver(self.deliver),
-                (Owner::Lane(lane), _) => self.hand_over(seat, lane, port.socket.as_fd(), &run),
+                (Owner::General, _) => {
+                    let packets = (0..run.len()).map(|index| run.part(index, index + 1));
+                    packets.map(|packet| self.sort_general(seat, &packet)).sum()
+                }
+                (Owner::Lane(lane), _) => self.hand_over_stray(seat, lane, port.socket.as_fd(), &run),
             };
             start = end;
         }
         delivered
     }
 
-    fn hand_over(&mut self, seat: &mut Seat, lane: u8, socket: BorrowedFd<'_>, pieces: &Pieces<'_>) -> usize {
+    /// One packet for QP1. Where there is a tap, it shows ours; what is for nobody in particular comes once, through
+    /// the socket.
+    fn sort_general(&mut self, seat: &Seat, packet: &Pieces<'_>) -> usize {
+        match (seat.lane_of_message(packet.bytes), self.entrance) {
+            (Some(lane), Entrance::BesideTap) if lane == seat.lane() => 0,
+            (Some(lane), _) if lane == seat.lane() => packet.deliver(self.deliver),
+            (_, Entrance::Tap) => 0,
+            (Some(lane), _) => self.hand_over(seat, lane, packet).unwrap_or(0),
+            (None, _) => packet.deliver(self.deliver),
+        }
+    }
+
+    /// Packets for another lane.
+    fn hand_over_stray(
+        &mut self,
+        seat: &mut Seat,
+        lane: u8,
+        socket: BorrowedFd<'_>,
+        pieces: &Pieces<'_>,
+    ) -> usize {
+        let delivered = self.hand_over(seat, lane, pieces);
+        if delivered.is_none() {
+            seat.misdirected(lane, socket, self.now);
+        }
+        delivered.unwrap_or(0)
+    }
+
+    /// `None` when they are somebody's; else how many the device got, which counts what is for nobody.
+    fn hand_over(&mut self, seat: &Seat, lane: u8, pieces: &Pieces<'_>) -> Option<usize> {
         match seat.hand_over(lane, pieces) {
             HandedOver::Done => self.counters.rx_handed_over += pieces.len() as u64,
             HandedOver::Lost => self.counters.rx_errors += pieces.len() as u64,
-            // The device counts what is for nobody.
-            HandedOver::Nobody => return pieces.deliver(self.deliver),
+            HandedOver::Nobody => return Some(pieces.deliver(self.deliver)),
         }
-        seat.misdirected(lane, socket, self.now);
-        0
+        None
     }
 }
 
@@ -106,7 +142,7 @@ mod tests {
         assert_eq!(owner(0x00_1234, 8), Owner::Lane(0));
         assert_eq!(owner(0xff_ffff, 8), Owner::Us, "multicast is for everybody");
         assert_eq!(owner(0xff_1234, 8), Owner::Us, "nobody has lane 255");
-        assert_eq!(owner(1, 8), Owner::Us, "QP1 is everybody's");
+        assert_eq!([owner(1, 8), owner(1, 0)], [Owner::General; 2]);
         assert_eq!(Owner::of(&[0; 7], 8), Owner::Us);
     }
 }
