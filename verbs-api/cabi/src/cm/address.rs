@@ -6,7 +6,7 @@ use ferroce::cm::PortSpace;
 
 use super::id::{RC, UD};
 use crate::abi::{self, Plain};
-use crate::border::{Errno, NO_MEMORY, export, number};
+use crate::border::{Errno, INVALID, NO_MEMORY, export, number};
 
 /// `RAI_PASSIVE`, `RAI_NUMERICHOST` and `RAI_FAMILY`.
 const PASSIVE: c_int = 1;
@@ -41,10 +41,11 @@ unsafe fn copy(from: *const c_void, len: u32) -> Result<*mut c_void, Errno> {
     Ok(to)
 }
 
-unsafe fn entry(found: &libc::addrinfo, hints: &abi::CmAddrinfo) -> Result<*mut abi::CmAddrinfo, Errno> {
+/// An entry without addresses.
+fn described(hints: &abi::CmAddrinfo, family: c_int) -> abi::CmAddrinfo {
     let mut c = abi::CmAddrinfo::zeroed();
     let datagram = is_datagram(hints);
-    (c.ai_flags, c.ai_family) = (hints.ai_flags, found.ai_family);
+    (c.ai_flags, c.ai_family) = (hints.ai_flags, family);
     c.ai_qp_type = match hints.ai_qp_type {
         0 if datagram => UD as c_int,
         0 => RC as c_int,
@@ -55,6 +56,34 @@ unsafe fn entry(found: &libc::addrinfo, hints: &abi::CmAddrinfo) -> Result<*mut 
         0 => PortSpace::Tcp as c_int,
         asked => asked,
     };
+    c
+}
+
+/// An entry with the addresses that are in the hints.
+unsafe fn from_hints(hints: &abi::CmAddrinfo) -> Result<*mut abi::CmAddrinfo, Errno> {
+    let known = if hints.ai_src_addr.is_null() { hints.ai_dst_addr } else { hints.ai_src_addr };
+    let family = c_int::from((*known.cast::<libc::sockaddr>()).sa_family);
+    let mut c = described(hints, family);
+    if !hints.ai_src_addr.is_null() {
+        (c.ai_src_addr, c.ai_src_len) = (copy(hints.ai_src_addr, hints.ai_src_len)?, hints.ai_src_len);
+    }
+    if !hints.ai_dst_addr.is_null() {
+        (c.ai_dst_addr, c.ai_dst_len) = (copy(hints.ai_dst_addr, hints.ai_dst_len)?, hints.ai_dst_len);
+    }
+    hand_out(c)
+}
+
+unsafe fn hand_out(c: abi::CmAddrinfo) -> Result<*mut abi::CmAddrinfo, Errno> {
+    let to = libc::malloc(size_of::<abi::CmAddrinfo>()).cast::<abi::CmAddrinfo>();
+    if to.is_null() {
+        return Err(NO_MEMORY);
+    }
+    to.write(c);
+    Ok(to)
+}
+
+unsafe fn entry(found: &libc::addrinfo, hints: &abi::CmAddrinfo) -> Result<*mut abi::CmAddrinfo, Errno> {
+    let mut c = described(hints, found.ai_family);
     let address = copy(found.ai_addr.cast(), found.ai_addrlen)?;
     if hints.ai_flags & PASSIVE != 0 {
         (c.ai_src_addr, c.ai_src_len) = (address, found.ai_addrlen);
@@ -64,12 +93,7 @@ unsafe fn entry(found: &libc::addrinfo, hints: &abi::CmAddrinfo) -> Result<*mut 
             (c.ai_src_addr, c.ai_src_len) = (copy(hints.ai_src_addr, hints.ai_src_len)?, hints.ai_src_len);
         }
     }
-    let to = libc::malloc(size_of::<abi::CmAddrinfo>()).cast::<abi::CmAddrinfo>();
-    if to.is_null() {
-        return Err(NO_MEMORY);
-    }
-    to.write(c);
-    Ok(to)
+    hand_out(c)
 }
 
 unsafe fn resolve(
@@ -80,18 +104,12 @@ unsafe fn resolve(
     let nothing = abi::CmAddrinfo::zeroed();
     let hints = hints.as_ref().unwrap_or(&nothing);
     let wish = hints_for_libc(hints);
-    // Without names the addresses are in the hints.
+    // Without names all that is known is in the hints.
     if node.is_null() && service.is_null() {
-        let (address, len) = match hints.ai_flags & PASSIVE {
-            0 => (hints.ai_dst_addr, hints.ai_dst_len),
-            _ => (hints.ai_src_addr, hints.ai_src_len),
-        };
-        if address.is_null() {
-            return Err(Errno(libc::EINVAL));
+        if hints.ai_src_addr.is_null() && hints.ai_dst_addr.is_null() {
+            return Err(INVALID);
         }
-        let family = c_int::from((*address.cast::<libc::sockaddr>()).sa_family);
-        let found = libc::addrinfo { ai_addr: address.cast(), ai_addrlen: len, ai_family: family, ..wish };
-        return entry(&found, hints);
+        return from_hints(hints);
     }
     let mut found = std::ptr::null_mut();
     match libc::getaddrinfo(node, service, &raw const wish, &raw mut found) {

@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_uint, c_void};
 
 use ferroce::cm::{EventKind, UD_QKEY};
-use ferroce_engine::{Psn, QpAttr, QpState, Qpn};
+use ferroce_engine::{Access, Psn, QpAttr, QpState, Qpn};
 
 use super::id::{self, CmId, QpWish, id, is_datagram};
 use super::{connect, multicast};
@@ -97,13 +97,16 @@ unsafe fn destroy_queues(pointer: *mut abi::CmId) -> Result<(), Errno> {
     Ok(())
 }
 
+/// What peers may do through the queue pair of a connection; what memory they may do it to, its regions say.
+const PEER_MAY: Access = Access::REMOTE_WRITE.union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
+
 /// Brings a new queue pair to where a connection begins; one for datagrams all the way.
 unsafe fn prepare(body: &CmId, made: *mut abi::Qp) -> Result<(), Errno> {
     let changes = match is_datagram(&body.id) {
         true => {
             vec![QpAttr::init_ud(UD_QKEY), QpAttr::to(QpState::Rtr), QpAttr::rts_unreliable(Psn::default())]
         }
-        false => vec![body.id.init_qp_attr(QpState::Init)?],
+        false => vec![QpAttr { access: Some(PEER_MAY), ..body.id.init_qp_attr(QpState::Init)? }],
     };
     let target = qp(made)?;
     for change in changes {
