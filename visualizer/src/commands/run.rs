@@ -37,8 +37,7 @@ Examples:
   ferroce run --drop 2% --seed 7 --record lossy.pcap -- ibv_rc_pingpong -g 0
   ferroce explain lossy.pcap
 
-A program that is linked statically or runs with more rights than you have cannot be helped;
-'ferroce doctor PROGRAM' tells.")]
+A program that is linked statically or runs with more rights than you have does not load the libraries.")]
 pub(crate) struct Args {
     /// Address of the device, or several with commas, or a network interface; once more for another device
     /// [default: the first network interface's, or 127.0.0.1 if there is none]
