@@ -198,6 +198,21 @@ fn a_port_of_somebody_else_is_not_shared() {
 }
 
 #[test]
+fn what_claims_to_come_from_the_address_itself_must_come_from_a_nic() {
+    let addr = fresh_address();
+    let mut ours = Pair::new(addr, addr, 1);
+    let before = ours.end.nic.link_counters();
+    // Any program may send from our address, but not from the port.
+    let forger = UdpSocket::bind((addr, 0)).unwrap();
+    let mut packet = [0_u8; 20];
+    packet[4..8].copy_from_slice(&ours.end.qp.value().to_be_bytes());
+    forger.send_to(&packet, (addr, 4791)).unwrap();
+    ours.exchange();
+    let after = ours.end.nic.link_counters();
+    assert_eq!(after.rx_errors, before.rx_errors + 1);
+}
+
+#[test]
 fn another_user_gets_nothing() {
     const NOBODY: u32 = 65534;
     if !nix::unistd::Uid::effective().is_root() {

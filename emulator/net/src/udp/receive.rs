@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use ferroce_engine::{Ident, RxMeta, Time};
+use ferroce_wire::UDP_PORT;
 
 use super::sort::{Entrance, Sorter};
 use super::{SELDOM, UdpLink, tap};
@@ -76,7 +77,7 @@ impl UdpLink {
                 Entrance::Socket | Entrance::BesideTap => parse(&message, port.addr),
                 Entrance::Door => Seat::parse(&message),
             };
-            let Some(pieces) = pieces else {
+            let Some(pieces) = pieces.filter(|pieces| !is_forged(&pieces.meta)) else {
                 self.counters.rx_errors += 1;
                 continue;
             };
@@ -111,6 +112,12 @@ impl UdpLink {
             self.ports[port].give_up_tap("this kernel cannot show trains to packet sockets (6.2 can)");
         }
     }
+}
+
+/// Whether a packet claims to come from a NIC on our own address. Those send from port 4791, which no other user's
+/// program can have there.
+fn is_forged(meta: &RxMeta) -> bool {
+    meta.src_port != UDP_PORT && meta.src == meta.dst
 }
 
 /// What a UDP socket at `addr` gave. `None` when it makes no sense.
