@@ -124,94 +124,49 @@ fn every_shape_carries_from_everywhere_to_everywhere() {
     }
 }
 
+/// Tables of a file with their keys.
+fn tables() -> Vec<(&'static str, Vec<Key>)> {
+    vec![
+        ("", Scenario::keys()),
+        ("[topology]", Topology::keys()),
+        ("[switch]", SwitchTable::keys()),
+        ("[host]", HostTable::keys()),
+        ("[link]", LinkTable::keys()),
+        ("[[flow]]", Flow::keys()),
+        ("[[all_reduce]]", AllReduce::keys()),
+        ("[[background]]", BackgroundTable::keys()),
+        ("[[rule]]", RuleTable::keys()),
+        ("[[event]]", EventTable::keys()),
+        ("[measure]", Measure::keys()),
+    ]
+}
+
+/// Values that fit somewhere, by spaces.
+const VALUES: &str = "0 1 3 7 64 1000 4096 -1 1.5 1e99 18446744073709551615 true [] [0,1] \"1us\" \"100s\" \"0s\" \
+    \"40Gb/s\" \"1b/s\" \"64MB\" \"1B\" \"all\" \"next\" \"random\" \"fat-tree\" \"star\" \"clos\" \"read\" \"send\" \
+    \"poisson\" \"burst\" \"request\" \"window\" \"storm\" \"kill-host\" \"cut-cable\" \"dcqcn\" \"timely\" \
+    \"go-back-0\" \"web-search\" \"drop\"";
+
 /// A file of keys that exist, with values that may be anything.
 fn hostile() -> impl Strategy<Value = String> {
-    let tables = [
-        "",
-        "[topology]",
-        "[switch]",
-        "[host]",
-        "[link]",
-        "[[flow]]",
-        "[[all_reduce]]",
-        "[[background]]",
-        "[[rule]]",
-        "[[event]]",
-        "[measure]",
-    ];
-    let keys = vec![
-        Scenario::keys(),
-        Topology::keys(),
-        SwitchTable::keys(),
-        HostTable::keys(),
-        LinkTable::keys(),
-        Flow::keys(),
-        AllReduce::keys(),
-        BackgroundTable::keys(),
-        RuleTable::keys(),
-        EventTable::keys(),
-        Measure::keys(),
-    ];
+    let tables = tables();
     let value = prop_oneof![
-        prop::sample::select(vec![
-            "0",
-            "1",
-            "3",
-            "7",
-            "64",
-            "1000",
-            "4096",
-            "-1",
-            "1.5",
-            "1e99",
-            "18446744073709551615",
-            "true",
-            "[]",
-            "[0, 1]",
-            "\"1us\"",
-            "\"100s\"",
-            "\"0s\"",
-            "\"40Gb/s\"",
-            "\"1b/s\"",
-            "\"64MB\"",
-            "\"1B\"",
-            "\"all\"",
-            "\"next\"",
-            "\"random\"",
-            "\"fat-tree\"",
-            "\"star\"",
-            "\"clos\"",
-            "\"read\"",
-            "\"send\"",
-            "\"poisson\"",
-            "\"burst\"",
-            "\"request\"",
-            "\"window\"",
-            "\"storm\"",
-            "\"kill-host\"",
-            "\"cut-cable\"",
-            "\"dcqcn\"",
-            "\"timely\"",
-            "\"go-back-0\"",
-            "\"web-search\"",
-            "\"drop\"",
-        ])
-        .prop_map(str::to_owned),
+        prop::sample::select(VALUES.split_whitespace().map(str::to_owned).collect::<Vec<_>>()),
         any::<i64>().prop_map(|number| number.to_string()),
         "[a-z\"\\[\\]{}=.]{0,12}",
     ];
     let line = (0..tables.len(), any::<prop::sample::Index>(), value);
-    prop::collection::vec(line, 1..8).prop_map(move |lines| {
-        let mut lines = lines;
+    prop::collection::vec(line, 1..8).prop_map(move |mut lines| {
         lines.sort_by_key(|line| line.0);
         let mut text = String::from("most_packets = 3000\n");
         let mut last = 0;
         for (table, key, value) in lines {
+            let (heading, keys) = &tables[table];
             if table != last {
-                text += &format!("{}\n", tables[table]);
+                text += &format!("{heading}\n");
                 last = table;
             }
-            text += &format!("{} = {value}\n", key.get(&keys[table]).name);
+            text += &format!("{} = {value}\n", key.get(keys).name);
         }
         text
     })
