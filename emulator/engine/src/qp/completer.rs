@@ -269,7 +269,7 @@ impl Requester {
     fn progress<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
         (self.retries, self.rnr_retries) = (self.config.retry_cnt, self.config.rnr_retry);
         self.gap = None;
-        self.allowance = self.allowance.saturating_mul(2);
+        self.grow();
         self.complete_local(conn, ctx);
         if self.next.is_before(self.una) {
             // What was about to be sent again has arrived after all.

@@ -33,6 +33,10 @@ pub(crate) const MAX_MESSAGE: u64 = 1 << 31;
 /// drown in more: what it has not come to yet would be sent again and again.
 const AFTER_TIMEOUT: u32 = 16;
 
+/// By how much what may be outstanding grows when all that was is acknowledged, once it has come near to what a peer
+/// was too slow for.
+const CAREFUL_GROWTH: u32 = 8;
+
 /// PSNs that may be outstanding: half the number space, less one, so that old and new can be told apart.
 const PSN_SPACE: u32 = (1 << 23) - 1;
 
@@ -55,9 +59,13 @@ pub(crate) struct Requester {
     unasked: u32,
     /// The next packet must ask for an acknowledgement.
     ask: bool,
-    /// PSNs that may be outstanding, if that is less than the policy's window: few after a timeout, and twice as
-    /// many with each sign of progress.
-    pub(super) allowance: u32,
+    /// PSNs that may be outstanding, if that is less than the policy's window: few after a timeout, twice as many
+    /// with each sign of progress until they are `bearable`, and then a few more whenever `grow_at` is acknowledged.
+    allowance: u32,
+    grow_at: Psn,
+    /// Half of what was outstanding when the timer ran out. A peer may be alive, and need longer than the timer allows
+    /// for what waits at it: then it must never wait again, or what is repeated would keep the peer busy for good.
+    bearable: u32,
     /// The request at the cursor cannot be carried out; it fails when all before it are done.
     stuck: Option<WcStatus>,
     /// No new message is started.
@@ -97,6 +105,8 @@ impl Requester {
             unasked: 0,
             ask: false,
             allowance: u32::MAX,
+            grow_at: Psn::default(),
+            bearable: u32::MAX,
             stuck: None,
             draining: false,
             retries: 0,
@@ -118,7 +128,8 @@ impl Requester {
     pub(super) fn start(&mut self, psn: Psn) {
         (self.una, self.next, self.max) = (psn, psn, psn);
         (self.cursor, self.started, self.packet) = (self.sq.front(), self.sq.front(), 0);
-        (self.responses_due, self.unasked, self.ask, self.allowance) = (0, 0, false, u32::MAX);
+        (self.responses_due, self.unasked, self.ask) = (0, 0, false);
+        (self.allowance, self.bearable, self.grow_at) = (u32::MAX, u32::MAX, psn);
         (self.stuck, self.gap, self.timer, self.rnr_wait) = (None, None, None, None);
     }
 
@@ -390,6 +401,16 @@ impl Requester {
         outstanding < self.window(ctx)
     }
 
+    /// The peer gets on with what it was sent.
+    pub(super) fn grow(&mut self) {
+        if self.allowance < self.bearable {
+            self.allowance = self.allowance.saturating_mul(2).min(self.bearable);
+        } else if !self.una.is_before(self.grow_at) {
+            self.allowance = self.allowance.saturating_add(CAREFUL_GROWTH);
+            self.grow_at = self.max;
+        }
+    }
+
     /// PSNs that may be outstanding now.
     fn window<T>(&self, ctx: &Ctx<'_, T>) -> u32 {
         ctx.policy.window.min(self.allowance).min(PSN_SPACE / 2)
@@ -426,6 +447,8 @@ impl Requester {
 
     /// Goes back because the timer ran out.
     pub(super) fn start_over<T: TraceSink>(&mut self, conn: &Conn, ctx: &mut Ctx<'_, T>) {
+        self.bearable = (self.max.distance(self.una).unsigned_abs() / 2).max(AFTER_TIMEOUT);
+        self.grow_at = self.max;
         self.allowance = AFTER_TIMEOUT;
         self.go_back(conn, LossCause::Timeout, ctx);
     }

@@ -237,3 +237,25 @@ fn a_silent_peer_is_not_flooded() {
     assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
     assert_eq!(pair.sent[0], 256 + 3 * 16 + 256, "and everything once it answers");
 }
+
+/// Packets that a requester sends until it waits for acknowledgements, which do not come.
+fn sent_unanswered(pair: &mut Pair) -> usize {
+    let before = pair.sent[0];
+    pair.fate = Box::new(|from, _, _| if from == 1 { Fate::Drop } else { Fate::Deliver });
+    write(pair, 9, 1 << 15);
+    pair.settle();
+    pair.sent[0] - before
+}
+
+#[test]
+fn a_peer_that_was_too_slow_once_is_given_less_to_do() {
+    let personality = Personality { window: 64, ..Personality::ferroce() };
+    let mut pair = Pair::new(Setup { mtu: PathMtu::Mtu256, personality, ..Setup::default() });
+    assert_eq!(sent_unanswered(&mut pair), 64);
+    pair.run_for(67_200);
+    pair.fate = Box::new(|_, _, _| Fate::Deliver);
+    pair.run_for(67_200);
+    assert_eq!(pair.ends[0].statuses(), [(9, WcStatus::Success)]);
+    let given = sent_unanswered(&mut pair);
+    assert!((32..64).contains(&given), "{given}");
+}
