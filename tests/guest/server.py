@@ -1,6 +1,6 @@
-"""Command server of a test guest.
+"""Command server of a test guest, or of the far machine of a run over ssh.
 
-One TCP port. The first line of a connection is a JSON object that says what the connection is for:
+Listens on a TCP port, or on a socket of a directory that nobody else may enter. The first line of a connection is a JSON object that says what the connection is for:
 
 {"run": "shell line"}   runs it; answers lines {"out": "text"} while it writes, then {"exit": status}.
                         Closing the connection kills whatever still runs.
@@ -21,14 +21,23 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 
-def main(port):
+def main(place):
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    # Dual stack, so that the side that drives us may use either family.
-    listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
-    print("guest server: listening", flush=True)
-    # Slow to load on an emulated CPU: once here, not once per connection. Callers wait in the backlog meanwhile.
+    # Slow to load on an emulated CPU: once here, not once per connection. On a TCP port, callers wait in the backlog
+    # meanwhile.
     global agent
-    import agent
+    if place.isdecimal():
+        # Dual stack, so that the side that drives us may use either family.
+        listener = socket.create_server(("::", int(place)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
+        import agent
+    else:
+        import agent
+
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(place + ".new")
+        listener.listen(64)
+        os.rename(place + ".new", place)
+    print("guest server: listening", flush=True)
 
     while True:
         connection, _ = listener.accept()
@@ -46,7 +55,8 @@ def main(port):
 
 
 def serve(connection):
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     lines = connection.makefile("r", encoding="utf-8")
     request = json.loads(lines.readline() or "{}")
     if "run" in request:
@@ -90,4 +100,4 @@ def send(connection, message):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1])

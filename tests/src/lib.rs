@@ -6,15 +6,23 @@
 //! * [`pingpong`] runs `ibv_rc_pingpong` against a program with the same flags.
 //! * [`scenarios`] are played by two peers; what should come of them stands beside them.
 //! * [`pairs`] are the two sides of an interop case.
+//! * [`station`] is Ferroce as a machine of its own on the guests' Ethernet.
+//! * [`far`] plays the same cases against any machine that ssh leads to.
+//! * [`results`] and [`table`] are what interop runs leave behind.
 //! * [`mod@bench`] measures Ferroce beside what it stands on.
 //! * [`tally`] counts and prints results the way `tests/run` sums them up.
 
 pub mod bench;
 pub mod connecting;
+pub mod far;
 pub mod pairs;
 pub mod peer;
 pub mod pingpong;
 pub mod program;
+pub mod results;
 pub mod scenarios;
+pub mod station;
+mod stream;
+pub mod table;
 pub mod tally;
 pub mod vm;

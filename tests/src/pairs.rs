@@ -6,9 +6,10 @@ use anyhow::Result;
 use ferroce_net::Nic;
 
 use crate::peer::{FerrocePeer, Peer, RemotePeer};
+use crate::results::Role;
 use crate::scenarios::{Bulk, Scenario};
 use crate::tally::Verdict;
-use crate::vm::{Direction, HOST_IPV4, HOST_IPV6, Kernel, Loss, World};
+use crate::vm::{Direction, HOST_IPV4, HOST_IPV6, Kernel, Loss, STATION, World};
 
 /// One packet of this many is lost: five percent.
 const ONE_IN: u32 = 20;
@@ -20,6 +21,8 @@ pub enum Player {
     Rxe(Kernel),
     /// Ferroce on the host, at its test addresses.
     Ferroce,
+    /// Ferroce as a machine of its own on the bridge.
+    Station,
 }
 
 impl Player {
@@ -31,13 +34,14 @@ impl Player {
         Ok(match self {
             Self::Rxe(kernel) => Box::new(RemotePeer::open(world.guest(kernel))?),
             Self::Ferroce => Box::new(FerrocePeer::open(Nic::builder(), HOST_IPV4, HOST_IPV6)?),
+            Self::Station => Box::new(FerrocePeer::attached(Nic::builder(), STATION.parse()?)?),
         })
     }
 
     fn guest(self) -> Option<Kernel> {
         match self {
             Self::Rxe(kernel) => Some(kernel),
-            Self::Ferroce => None,
+            Self::Ferroce | Self::Station => None,
         }
     }
 }
@@ -47,6 +51,7 @@ impl fmt::Display for Player {
         match self {
             Self::Rxe(kernel) => write!(f, "rxe-{kernel}"),
             Self::Ferroce => f.write_str("ferroce"),
+            Self::Station => f.write_str("ferroce-tap"),
         }
     }
 }
@@ -79,6 +84,15 @@ impl Pair {
         [half(old, new), half(new, old)]
     }
 
+    /// Ferroce as a machine of its own with each kernel, in both roles.
+    pub fn stations() -> Vec<Self> {
+        let with = |rxe| {
+            let station = Player::Station;
+            [Self { requester: station, responder: rxe }, Self { requester: rxe, responder: station }]
+        };
+        Kernel::ALL.map(Player::Rxe).into_iter().flat_map(with).collect()
+    }
+
     /// Whether this kernel is one of the two.
     pub fn has(&self, kernel: Kernel) -> bool {
         [self.requester, self.responder].contains(&Player::Rxe(kernel))
@@ -87,6 +101,15 @@ impl Pair {
     /// Whether Ferroce is one of the two.
     pub fn has_ferroce(&self) -> bool {
         [self.requester, self.responder].contains(&Player::Ferroce)
+    }
+
+    /// The kernel that meets Ferroce, and Ferroce's role, if it is one of the two.
+    pub fn met(&self) -> Option<(Kernel, Role)> {
+        match (self.requester, self.responder) {
+            (Player::Ferroce | Player::Station, Player::Rxe(kernel)) => Some((kernel, Role::Requester)),
+            (Player::Rxe(kernel), Player::Ferroce | Player::Station) => Some((kernel, Role::Responder)),
+            _ => None,
+        }
     }
 
     /// Plays a scenario with fresh peers.

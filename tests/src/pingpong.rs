@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::program::Place;
 use crate::tally::Verdict;
-use crate::vm::{BRIDGE, Direction, Guest, Loss, Output};
+use crate::vm::{BRIDGE, Direction, Guest, Loss, Output, STATION};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// One packet of this many is lost: five percent.
@@ -53,17 +53,24 @@ pub struct Other<'a> {
     /// How the command of a service starts, for instance `ibv_rc_pingpong -d rxe0`.
     command: fn(Service) -> Vec<String>,
     place: Place<'a>,
+    /// GID index of its IPv4 address; that of the IPv6 one follows.
+    pub first_gid: u32,
 }
 
 impl<'a> Other<'a> {
     /// The same program in another guest.
     pub fn original(guest: &'a Guest) -> Self {
-        Self { command: original, place: Place::Guest(guest) }
+        Self { command: original, place: Place::Guest(guest), first_gid: 1 }
     }
 
     /// `ferroce pingpong` on the host: the command that was built beside this program.
     pub fn ferroce() -> Self {
-        Self { command: ours, place: Place::Host }
+        Self { command: ours, place: Place::Host, first_gid: 1 }
+    }
+
+    /// The same as a machine of its own on the bridge.
+    pub fn station() -> Self {
+        Self { command: station, place: Place::Host, first_gid: 0 }
     }
 }
 
@@ -142,7 +149,7 @@ impl Case {
 
     fn command(&self, program: &Other<'_>, port: u16) -> Vec<String> {
         let mut words = (program.command)(self.service);
-        let gid_index = if self.ipv6 { 2 } else { 1 };
+        let gid_index = program.first_gid + u32::from(self.ipv6);
         let flags = [
             ("-g", gid_index),
             ("-s", self.size),
@@ -190,9 +197,17 @@ fn original(service: Service) -> Vec<String> {
     vec![format!("ibv_{}_pingpong", service.name()), "-d".into(), "rxe0".into()]
 }
 
-/// The command that was built beside this program.
 fn ours(service: Service) -> Vec<String> {
+    built(service, ["-d", BRIDGE])
+}
+
+fn station(service: Service) -> Vec<String> {
+    built(service, ["--link", STATION])
+}
+
+/// The command that was built beside this program.
+fn built(service: Service, flags: [&str; 2]) -> Vec<String> {
     let here = std::env::current_exe().unwrap_or_default();
     let program = here.with_file_name("ferroce").display().to_string();
-    [program.as_str(), "pingpong", "-d", BRIDGE, "--qp", service.name()].map(str::to_owned).to_vec()
+    [program.as_str(), "pingpong", flags[0], flags[1], "--qp", service.name()].map(str::to_owned).to_vec()
 }

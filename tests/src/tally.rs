@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::time::Instant;
 
+use crate::peer::PeerError;
+
 /// What became of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -24,10 +26,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Runs one case, prints its line at once and counts it. Errors count as failures.
-    pub fn case(&mut self, name: &str, case: impl FnOnce() -> anyhow::Result<Verdict>) {
+    /// Runs one case, prints its line at once and counts it. Errors count as failures, unless a peer has not got what
+    /// it would take.
+    pub fn case(&mut self, name: &str, case: impl FnOnce() -> anyhow::Result<Verdict>) -> Verdict {
         let start = Instant::now();
-        let verdict = case().unwrap_or_else(|error| Verdict::Failed(format!("{error:#}")));
+        let verdict = case().unwrap_or_else(|error| verdict_of(&error));
         let seconds = start.elapsed().as_secs_f64();
         match &verdict {
             Verdict::Passed => println!("ok    {name} ({seconds:.2} s)"),
@@ -37,6 +40,7 @@ impl Tally {
         // A reader of a pipe wants to see the line when the case ends, not when a buffer is full.
         std::io::stdout().flush().ok();
         self.count(&verdict);
+        verdict
     }
 
     /// Counts a verdict without printing it.
@@ -65,6 +69,19 @@ pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
+/// `EOPNOTSUPP`: the device does not offer this.
+const NOT_SUPPORTED: i32 = 95;
+
+fn verdict_of(error: &anyhow::Error) -> Verdict {
+    match error.downcast_ref::<PeerError>() {
+        Some(PeerError::Lacks(what)) => Verdict::Skipped(what.clone()),
+        Some(PeerError::Refused { text, errno: Some(NOT_SUPPORTED) }) => {
+            Verdict::Skipped(format!("the device does not offer it ({text})"))
+        }
+        _ => Verdict::Failed(format!("{error:#}")),
+    }
+}
+
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("      {line}")).collect::<Vec<_>>().join("\n")
 }
@@ -81,5 +98,15 @@ mod tests {
         tally.case("absent", || Ok(Verdict::Skipped("needs qemu-system-x86".into())));
         assert_eq!(tally.to_string(), "1 passed, 1 failed, 1 skipped");
         assert!(!tally.is_good());
+    }
+
+    #[test]
+    fn what_a_peer_lacks_is_no_failure() {
+        let mut tally = Tally::default();
+        tally.case("ipv6", || Err(PeerError::Lacks("no IPv6".into()).into()));
+        let refused = |errno| PeerError::Refused { text: "alloc_mw".into(), errno: Some(errno) };
+        tally.case("window", || Err(anyhow::Error::from(refused(95)).context("binds a window")));
+        tally.case("broken", || Err(refused(22).into()));
+        assert_eq!(tally.to_string(), "0 passed, 1 failed, 2 skipped");
     }
 }

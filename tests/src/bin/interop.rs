@@ -1,14 +1,20 @@
 //! Interop runner: Ferroce and kernel soft-RoCE on one Ethernet.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use ferroce_net::Attachment;
 use ferroce_tests::connecting;
+use ferroce_tests::far;
 use ferroce_tests::pairs::Pair;
 use ferroce_tests::pingpong;
+use ferroce_tests::results::{self, Met, Results, Role};
 use ferroce_tests::scenarios::{Bulk, Scenario};
+use ferroce_tests::station;
+use ferroce_tests::table;
 use ferroce_tests::tally::{Tally, Verdict};
 use ferroce_tests::vm::{Direction, Guest, Kernel, World, missing_packages, sandbox};
 
@@ -17,18 +23,42 @@ const FIRST_PORT: u16 = 18_515;
 /// Programs that connect by librdmacm use the ports behind it, in its own port space.
 const FIRST_CM_PORT: u16 = 7_500;
 
-/// Boots kernel soft-RoCE peers in virtual machines and runs the interop cases against them.
+/// Plays the interop cases: against kernel soft-RoCE in virtual machines, or with --peer against the RDMA device of
+/// any machine that ssh leads to.
 #[derive(Parser)]
 struct Arguments {
     /// Only cases with this kernel (6.1 or 6.12).
     #[arg(long)]
     kernel: Option<Kernel>,
-    /// The long matrices too.
+    /// The long matrices too. A complete run of these writes the interop table of the book.
     #[arg(long)]
     full: bool,
+    /// Only make the interop table of the book from the results in tests/data/interop.
+    #[arg(long)]
+    table: bool,
     /// Run a shell line in each guest instead, and print what it writes.
     #[arg(long, value_name = "LINE")]
     shell: Option<String>,
+    /// Play with the RDMA device of this machine, as ssh takes it. It needs python3-pyverbs and rdma-core there;
+    /// nothing is installed, and nothing stays behind.
+    #[arg(long, value_name = "HOST")]
+    peer: Option<String>,
+    /// Which device there [default: the first one with an active Ethernet port]
+    #[arg(long, value_name = "NAME", requires = "peer")]
+    peer_device: Option<String>,
+    /// Index of its GID to use, see `ibv_devinfo -v` [default: the first of RoCEv2 with an IPv4 address, and with IPv6]
+    #[arg(long, value_name = "INDEX", requires = "peer")]
+    peer_gid: Option<u8>,
+    /// How our NIC is attached, such as udp:ADDRESS or raw:INTERFACE,ADDRESS/LENGTH [default: the addresses that lead
+    /// to the peer]
+    #[arg(long, value_name = "LINK", requires = "peer")]
+    link: Option<Attachment>,
+    /// The ssh client with its options.
+    #[arg(long, value_name = "COMMAND", default_value = "ssh", requires = "peer")]
+    ssh: String,
+    /// Write the results to this file, for a table of this device.
+    #[arg(long, value_name = "FILE", requires = "peer")]
+    results: Option<PathBuf>,
     /// Only cases whose name contains this.
     filter: Option<String>,
 }
@@ -41,15 +71,55 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.table {
+        table::write()?;
+        println!("{}\n1 passed, 0 failed, 0 skipped", table::path().display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tally = match &arguments.peer {
+        Some(host) => far::run(&arguments.far(host))?,
+        None => match in_machines(arguments)? {
+            Ok(tally) => tally,
+            Err(code) => return Ok(code),
+        },
+    };
+    println!("{tally}");
+    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Arguments {
+    fn far(&self, host: &str) -> far::Options {
+        far::Options {
+            target: far::Target {
+                host: host.to_owned(),
+                ssh: self.ssh.split_whitespace().map(str::to_owned).collect(),
+                device: self.peer_device.clone(),
+            },
+            gid: self.peer_gid,
+            link: self.link.clone(),
+            filter: self.filter.clone().unwrap_or_default(),
+            full: self.full,
+            record: self.results.clone(),
+        }
+    }
+
+    /// Whether everything is played that there is.
+    fn is_complete(&self) -> bool {
+        self.full && self.kernel.is_none() && self.filter.is_none()
+    }
+}
+
+/// All cases with guests; or the exit code, where there are none to be played.
+fn in_machines(arguments: &Arguments) -> Result<Result<Tally, ExitCode>> {
     let missing = missing_packages();
     if !missing.is_empty() {
-        return Ok(sandbox::report(&sandbox::Refused(format!("install {}", missing.join(" ")))));
+        return Ok(Err(sandbox::report(&sandbox::Refused(format!("install {}", missing.join(" "))))));
     }
     for kernel in Kernel::ALL {
         kernel.fetch()?;
     }
     if let Err(refused) = sandbox::enter() {
-        return Ok(sandbox::report(&refused));
+        return Ok(Err(sandbox::report(&refused)));
     }
     let world = World::start(&Kernel::ALL)?;
     if let Some(line) = &arguments.shell {
@@ -57,23 +127,46 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             let output = guest.run(line, Duration::from_secs(600))?;
             println!("[{}] status {}\n{}", guest.kernel, output.status, output.text);
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Err(ExitCode::SUCCESS));
     }
-    let mut tally = Tally::default();
+    let mut run = Run {
+        arguments,
+        world: &world,
+        tally: Tally::default(),
+        results: world.guests.iter().map(met).collect(),
+    };
     for guest in &world.guests {
         println!("kernel {} ({}) up in {:.1} s", guest.kernel, guest.release, guest.boot_time.as_secs_f64());
-        tally.case(&format!("boot {}", guest.kernel), || has_device(guest));
+        run.tally.case(&format!("boot {}", guest.kernel), || has_device(guest));
     }
     let start = Instant::now();
-    play_scenarios(arguments, &world, &mut tally);
-    play_bulk(arguments, &world, &mut tally);
+    run.scenarios();
+    run.bulk();
+    run.station();
+    far::rehearse(world.guest(Kernel::V6_12), run.filter(), &mut run.tally);
     let middle = Instant::now();
-    play_pingpong(arguments, &world, &mut tally);
-    play_connecting(arguments, &world, &mut tally);
+    run.pingpong();
+    run.connecting();
     let (scenarios, pingpong) = (middle - start, middle.elapsed());
     println!("scenarios took {:.0} s, ping-pongs {:.0} s", scenarios.as_secs_f64(), pingpong.as_secs_f64());
-    println!("{tally}");
-    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if arguments.is_complete() {
+        for (kernel, results) in &run.results {
+            results.write(&results::directory().join(format!("rxe-{kernel}.json")))?;
+        }
+        table::write()?;
+    }
+    Ok(Ok(run.tally))
+}
+
+fn met(guest: &Guest) -> (Kernel, Results) {
+    let device = Met {
+        title: format!("soft-RoCE, Linux {}", guest.kernel),
+        model: "soft-RoCE in a virtual machine".to_owned(),
+        driver: "rdma_rxe".to_owned(),
+        firmware: String::new(),
+        kernel: guest.release.clone(),
+    };
+    (guest.kernel, Results::with(device))
 }
 
 fn has_device(guest: &Guest) -> Result<Verdict> {
@@ -82,84 +175,162 @@ fn has_device(guest: &Guest) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// Every scenario with Ferroce in both roles. A short run takes one kernel for each role and changes them from
-/// scenario to scenario; a full one takes both, and lets them play with each other too.
-fn play_scenarios(arguments: &Arguments, world: &World, tally: &mut Tally) {
-    let filter = arguments.filter.as_deref().unwrap_or("");
-    let is_short = !arguments.full && arguments.filter.is_none();
-    let [short_even, short_odd] = Pair::short();
-    for (index, scenario) in Scenario::all().enumerate() {
-        let short = if index % 2 == 0 { short_even } else { short_odd };
-        for pair in if is_short { short.to_vec() } else { Pair::all() } {
-            let name = format!("{} {pair}", scenario.name);
-            let is_wanted = arguments.kernel.is_none_or(|kernel| pair.has(kernel));
-            if is_wanted && name.contains(filter) {
-                tally.case(&name, || pair.play(scenario, world));
+/// A run with guests.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    world: &'a World,
+    tally: Tally,
+    results: Vec<(Kernel, Results)>,
+}
+
+impl<'a> Run<'a> {
+    fn filter(&self) -> &'a str {
+        self.arguments.filter.as_deref().unwrap_or("")
+    }
+
+    fn record(&mut self, met: Option<(Kernel, Role)>, case: &str, about: &str, verdict: &Verdict) {
+        let Some((kernel, role)) = met else { return };
+        if let Some((_, results)) = self.results.iter_mut().find(|(known, _)| *known == kernel) {
+            results.add(case, about, role, verdict);
+        }
+    }
+
+    /// Every scenario with Ferroce in both roles. A short run takes one kernel for each role and changes them from
+    /// scenario to scenario; a full one takes both, and lets them play with each other too.
+    fn scenarios(&mut self) {
+        let is_short = !self.arguments.full && self.arguments.filter.is_none();
+        let [short_even, short_odd] = Pair::short();
+        for (index, scenario) in Scenario::all().enumerate() {
+            let short = if index % 2 == 0 { short_even } else { short_odd };
+            for pair in if is_short { short.to_vec() } else { Pair::all() } {
+                let name = format!("{} {pair}", scenario.name);
+                let is_wanted = self.arguments.kernel.is_none_or(|kernel| pair.has(kernel));
+                if is_wanted && name.contains(self.filter()) {
+                    let verdict = self.tally.case(&name, || pair.play(scenario, self.world));
+                    self.record(pair.met(), scenario.name, scenario.about, &verdict);
+                }
             }
         }
     }
-}
 
-/// Data in both directions between Ferroce and each kernel.
-fn play_bulk(arguments: &Arguments, world: &World, tally: &mut Tally) {
-    let filter = arguments.filter.as_deref().unwrap_or("");
-    for pair in Pair::all().into_iter().filter(Pair::has_ferroce) {
-        if arguments.kernel.is_some_and(|kernel| !pair.has(kernel)) {
-            continue;
+    /// Ferroce as a machine of its own on the Ethernet: found, pinged, and one of each operation.
+    fn station(&mut self) {
+        for guest in &self.world.guests {
+            let name = format!("station: pinged by rxe-{}", guest.kernel);
+            if self.arguments.kernel.is_none_or(|kernel| kernel == guest.kernel)
+                && name.contains(self.filter())
+            {
+                let verdict = self.tally.case(&name, || station::is_pinged(guest));
+                let about = "a machine of its own at a TAP interface: ARP, neighbour discovery, ping";
+                self.record(Some((guest.kernel, Role::Responder)), "station: pinged", about, &verdict);
+            }
         }
-        for (bulk, loss) in Bulk::cases(arguments.full) {
-            let lost = match loss {
-                None => "nothing lost",
-                Some(Direction::Sent) => "guest's packets lost",
-                Some(Direction::Received) => "packets to the guest lost",
-            };
-            let name = format!("{bulk}, {lost}, {pair}");
-            if name.contains(filter) {
-                tally.case(&name, || pair.move_data(&bulk, loss, world));
+        for scenario in Scenario::all().filter(|scenario| station::SCENARIOS.contains(&scenario.name)) {
+            for pair in Pair::stations() {
+                let case = format!("station: {}", scenario.name);
+                let name = format!("{case} {pair}");
+                let is_wanted = self.arguments.kernel.is_none_or(|kernel| pair.has(kernel));
+                if is_wanted && name.contains(self.filter()) {
+                    let verdict = self.tally.case(&name, || pair.play(scenario, self.world));
+                    self.record(pair.met(), &case, scenario.about, &verdict);
+                }
             }
         }
     }
-}
 
-/// Programs that connect by librdmacm, in each guest, against Ferroce in the other role.
-fn play_connecting(arguments: &Arguments, world: &World, tally: &mut Tally) {
-    let filter = arguments.filter.as_deref().unwrap_or("");
-    let mut port = FIRST_CM_PORT;
-    for guest in world.guests.iter().filter(|g| arguments.kernel.is_none_or(|kernel| kernel == g.kernel)) {
-        for case in connecting::cases() {
-            let name = format!("connecting, rxe-{}: {case}", guest.kernel);
-            port += 1;
-            if name.contains(filter) {
-                tally.case(&name, || case.run(guest, port));
+    /// Data in both directions between Ferroce and each kernel.
+    fn bulk(&mut self) {
+        for pair in Pair::all().into_iter().filter(Pair::has_ferroce) {
+            if self.arguments.kernel.is_some_and(|kernel| !pair.has(kernel)) {
+                continue;
+            }
+            for (bulk, loss) in Bulk::cases(self.arguments.full) {
+                let lost = match loss {
+                    None => "nothing lost",
+                    Some(Direction::Sent) => "peer's packets lost",
+                    Some(Direction::Received) => "packets to the peer lost",
+                };
+                let case = format!("{bulk}, {lost}");
+                let name = format!("{case}, {pair}");
+                if name.contains(self.filter()) {
+                    let verdict = self.tally.case(&name, || pair.move_data(&bulk, loss, self.world));
+                    self.record(pair.met(), &case, "every operation, messages of many sizes", &verdict);
+                }
             }
         }
     }
-}
 
-/// `ferroce pingpong` against the original in each guest, in both roles. In a full run also the original on both
-/// sides: what the cases expect of it must be right.
-fn play_pingpong(arguments: &Arguments, world: &World, tally: &mut Tally) {
-    let filter = arguments.filter.as_deref().unwrap_or("");
-    let guests = || world.guests.iter().filter(|g| arguments.kernel.is_none_or(|kernel| kernel == g.kernel));
-    let mut games = Vec::new();
-    for guest in guests() {
-        let ferroce = pingpong::Other::ferroce();
-        let rxe = format!("rxe-{}", guest.kernel);
-        games.push((format!("server ferroce, client {rxe}"), guest, false, ferroce.clone()));
-        games.push((format!("server {rxe}, client ferroce"), guest, true, ferroce));
-        for other in world.guests.iter().filter(|other| arguments.full && other.kernel != guest.kernel) {
-            let name = format!("server {rxe}, client rxe-{}", other.kernel);
-            games.push((name, guest, true, pingpong::Other::original(other)));
-        }
-    }
-    let mut port = FIRST_PORT;
-    for (who, guest, guest_serves, other) in games {
-        for case in pingpong::cases(arguments.full) {
-            let name = format!("pingpong, {who}: {case}");
-            if name.contains(filter) {
+    /// Programs that connect by librdmacm, in each guest, against Ferroce in the other role.
+    fn connecting(&mut self) {
+        let mut port = FIRST_CM_PORT;
+        let world = self.world;
+        for guest in
+            world.guests.iter().filter(|g| self.arguments.kernel.is_none_or(|kernel| kernel == g.kernel))
+        {
+            for case in connecting::cases() {
+                let name = format!("connecting, rxe-{}: {case}", guest.kernel);
                 port += 1;
-                tally.case(&name, || case.run(guest, guest_serves, &other, port));
+                if name.contains(self.filter()) {
+                    self.tally.case(&name, || case.run(guest, port));
+                }
             }
         }
     }
+
+    /// `ferroce pingpong` against the original in each guest, in both roles. In a full run also the original on both
+    /// sides: what the cases expect of it must be right.
+    fn pingpong(&mut self) {
+        let mut port = FIRST_PORT;
+        for Pairing { who, guest, guest_serves, other, met, full } in pairings(self.arguments, self.world) {
+            for case in pingpong::cases(full) {
+                let name = format!("pingpong, {who}: {case}");
+                if name.contains(self.filter()) {
+                    port += 1;
+                    let verdict = self.tally.case(&name, || case.run(guest, guest_serves, &other, port));
+                    let about =
+                        "ferroce pingpong as client (requests) and server (responds) of ibv_rc_pingpong";
+                    let station = if other.first_gid == 0 { "station: " } else { "" };
+                    self.record(met, &format!("{station}pingpong, {case}"), about, &verdict);
+                }
+            }
+        }
+    }
+}
+
+/// Who plays ping-pong with whom.
+struct Pairing<'a> {
+    who: String,
+    guest: &'a Guest,
+    guest_serves: bool,
+    other: pingpong::Other<'a>,
+    met: Option<(Kernel, Role)>,
+    /// The long matrix.
+    full: bool,
+}
+
+fn pairings<'a>(arguments: &Arguments, world: &'a World) -> Vec<Pairing<'a>> {
+    let guests = || world.guests.iter().filter(|g| arguments.kernel.is_none_or(|kernel| kernel == g.kernel));
+    let full = arguments.full;
+    let mut pairings = Vec::new();
+    for guest in guests() {
+        let rxe = format!("rxe-{}", guest.kernel);
+        for (name, other, full) in [
+            ("ferroce", pingpong::Other::ferroce(), full),
+            ("ferroce-tap", pingpong::Other::station(), false),
+        ] {
+            for (who, guest_serves, role) in [
+                (format!("server {name}, client {rxe}"), false, Role::Responder),
+                (format!("server {rxe}, client {name}"), true, Role::Requester),
+            ] {
+                let met = Some((guest.kernel, role));
+                pairings.push(Pairing { who, guest, guest_serves, other: other.clone(), met, full });
+            }
+        }
+        for other in world.guests.iter().filter(|other| full && other.kernel != guest.kernel) {
+            let who = format!("server {rxe}, client rxe-{}", other.kernel);
+            let other = pingpong::Other::original(other);
+            pairings.push(Pairing { who, guest, guest_serves: true, other, met: None, full });
+        }
+    }
+    pairings
 }

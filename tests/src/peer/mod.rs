@@ -26,6 +26,8 @@ pub enum Kind {
     Rxe61,
     /// Soft-RoCE of Linux 6.12.
     Rxe612,
+    /// Some other device, hardware as a rule: what the specification says is expected of it.
+    Device,
     /// This project's own engine.
     Ferroce,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Rxe61 => "rxe-6.1",
             Self::Rxe612 => "rxe-6.12",
+            Self::Device => "device",
             Self::Ferroce => "ferroce",
         })
     }
@@ -63,6 +66,8 @@ pub enum PeerError {
         /// As `<errno.h>` numbers it; `None` when the request itself made no sense, such as an unknown name.
         errno: Option<i32>,
     },
+    /// The peer has not got what it would take.
+    Lacks(String),
     /// The peer cannot be reached any more.
     Lost(String),
 }
@@ -72,7 +77,7 @@ impl PeerError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Refused { errno, .. } => *errno,
-            Self::Lost(_) => None,
+            Self::Lacks(_) | Self::Lost(_) => None,
         }
     }
 }
@@ -82,6 +87,7 @@ impl fmt::Display for PeerError {
         match self {
             Self::Refused { text, errno: Some(errno) } => write!(f, "refused: {text} (errno {errno})"),
             Self::Refused { text, errno: None } => write!(f, "refused: {text}"),
+            Self::Lacks(what) => f.write_str(what),
             Self::Lost(why) => write!(f, "peer lost: {why}"),
         }
     }

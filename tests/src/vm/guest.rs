@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::kernel::{Image, Kernel};
 use super::{GUEST_PORT, MTU, directory, initramfs};
+use crate::stream::Stream;
 
 /// Ten seconds on an idle machine; a busy one may take much longer.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
@@ -88,11 +89,11 @@ impl Guest {
     ///
     /// # Errors
     /// When the guest does not answer.
-    pub fn connect(&self) -> Result<TcpStream> {
+    pub(crate) fn connect(&self) -> Result<Stream> {
         let stream = TcpStream::connect_timeout(&address(self.kernel), Duration::from_secs(10))
             .with_context(|| format!("guest {} does not answer\n{}", self.kernel, self.machine.log_tail()))?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Stream::Tcp(stream))
     }
 }
 
@@ -100,7 +101,7 @@ impl Guest {
 #[derive(Debug)]
 pub struct Process {
     command: String,
-    lines: BufReader<TcpStream>,
+    lines: BufReader<Stream>,
     text: String,
     status: Option<i32>,
 }

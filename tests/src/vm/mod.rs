@@ -2,12 +2,13 @@
 //!
 //! A test enters the [sandbox](sandbox::enter), starts a [`World`] with the kernels it wants, and talks to each
 //! [`Guest`]. The guests run on an emulated CPU (no `/dev/kvm` needed), see the host's root directory read-only
-//! as their own, and share one Ethernet with the host's test address. Nothing is installed on the host.
+//! as their own, and share one Ethernet with the host's test address. A NIC at the TAP interface `nic0` is a machine of
+//! its own there. Nothing is installed on the host.
 //!
 //! ```text
 //!   host 10.77.0.1 fd77::1        6.1 guest 10.77.0.2 fd77::2      6.12 guest 10.77.0.3 fd77::3
 //!        |                              | rxe0 on eth0                   | rxe0 on eth0
-//!   ----- bridge ferroce0 ------------ tap-6.1 ----------------------- tap-6.12 -----
+//!   ----- bridge ferroce0 ------------ tap-6.1 ----------------------- tap-6.12 ------- nic0 -----
 //! ```
 
 mod guest;
@@ -27,7 +28,7 @@ pub use guest::{Guest, Output, Process};
 pub use kernel::Kernel;
 pub use loss::{Direction, Loss};
 pub(crate) use network::BRIDGE;
-pub use network::{HOST_IPV4, HOST_IPV6, MTU};
+pub use network::{HOST_IPV4, HOST_IPV6, MTU, STATION, STATION_IPV4, STATION_IPV6};
 pub use tools::missing_packages;
 
 /// TCP port of the command server in every guest.

@@ -17,6 +17,13 @@ pub const MTU: u32 = 9000;
 
 pub(crate) const BRIDGE: &str = "ferroce0";
 
+/// A NIC that is a machine of its own on the bridge, at the other end of a TAP interface.
+pub const STATION: &str = "tap:nic0,10.77.0.9/24,fd77::9/64";
+/// Its address.
+pub const STATION_IPV4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
+/// Its address, IPv6.
+pub const STATION_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9);
+
 /// Makes the bridge and the taps. Must run inside the sandbox: it changes the network of its namespace.
 pub(super) fn create(kernels: &[Kernel]) -> Result<()> {
     ensure!(
@@ -26,8 +33,7 @@ pub(super) fn create(kernels: &[Kernel]) -> Result<()> {
     ip("link set lo up")?;
     // Without snooping the bridge hands on every multicast frame, IPv6 neighbour discovery among them.
     ip(&format!("link add {BRIDGE} mtu {MTU} type bridge mcast_snooping 0"))?;
-    for kernel in kernels {
-        let tap = kernel.tap();
+    for tap in kernels.iter().map(|kernel| kernel.tap()).chain(["nic0".to_owned()]) {
         ip(&format!("tuntap add dev {tap} mode tap"))?;
         ip(&format!("link set {tap} mtu {MTU} master {BRIDGE} up"))?;
     }

@@ -13,7 +13,7 @@ use ferroce_engine as engine;
 use ferroce_engine::{
     Ah, Arm, Bind, Buffer, Cq, MrInit, MwType, Payload, Pd, QpInit, Qpn, SendOp, To, VerbsError, Wc,
 };
-use ferroce_net::{NetError, Nic, NicBuilder};
+use ferroce_net::{Attachment, NetError, Nic, NicBuilder};
 
 use super::{
     Bytes, Completion, Kind, Mr, Peer, PeerError, QpAttr, RecvWr, Reply, Request, SendFlags, SendWr, Sge,
@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_micros(500);
 /// A Ferroce NIC and what was made on it.
 pub struct FerrocePeer {
     nic: Nic,
-    /// IPv4 and IPv6.
-    addresses: [IpAddr; 2],
+    /// Places of its IPv4 and its IPv6 address among the NIC's.
+    gids: [Option<u8>; 2],
     sgid_index: u8,
     objects: HashMap<String, Object>,
     /// Memory of regions, which outlives their registration.
@@ -45,21 +45,37 @@ enum Object {
 }
 
 impl FerrocePeer {
-    /// Opens a NIC with these addresses. As in a guest, its GID 1 is the IPv4 address and GID 2 the IPv6 one.
+    /// Opens a NIC with these addresses.
     ///
     /// # Errors
     /// When the NIC cannot be opened.
     pub fn open(builder: NicBuilder, ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Self, NetError> {
-        let addresses = [ipv4.into(), ipv6.into()];
-        let nic = builder.address(addresses[0]).address(addresses[1]).open()?;
-        Ok(Self { nic, addresses, sgid_index: 0, objects: HashMap::new(), memory: HashMap::new() })
+        Self::attached(builder, Attachment::Udp(vec![ipv4.into(), ipv6.into()]))
+    }
+
+    /// Opens a NIC that is attached in this way. As in a guest, its GID 1 is its IPv4 address and GID 2 the IPv6 one.
+    ///
+    /// # Errors
+    /// When the NIC cannot be opened.
+    pub fn attached(builder: NicBuilder, attachment: Attachment) -> Result<Self, NetError> {
+        let addresses = attachment.addresses();
+        let place = |is_wanted: fn(&IpAddr) -> bool| {
+            addresses.iter().position(is_wanted).and_then(|index| u8::try_from(index).ok())
+        };
+        let gids = [place(IpAddr::is_ipv4), place(IpAddr::is_ipv6)];
+        let nic = builder.attach(attachment).open()?;
+        Ok(Self { nic, gids, sgid_index: 0, objects: HashMap::new(), memory: HashMap::new() })
     }
 
     fn choose_gid(&mut self, gid_index: u8) -> Result<Reply, PeerError> {
         let index = usize::from(gid_index).wrapping_sub(1);
-        let gid = *self.addresses.get(index).ok_or_else(|| nonsense("no such GID"))?;
-        self.sgid_index = gid_index - 1;
-        let mtu = self.nic.with(|device, _| device.config().mtu.bytes());
+        let place = *self.gids.get(index).ok_or_else(|| nonsense("no such GID"))?;
+        let lacks = || PeerError::Lacks("our NIC has no address of this kind".to_owned());
+        self.sgid_index = place.ok_or_else(lacks)?;
+        let (gid, mtu) = self.nic.with(|device, _| {
+            let config = device.config();
+            (config.gids[usize::from(self.sgid_index)], config.mtu.bytes())
+        });
         Ok(Reply::Device { gid, active_mtu: mtu as u32 })
     }
 
