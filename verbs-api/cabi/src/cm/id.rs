@@ -108,6 +108,9 @@ pub(super) unsafe fn refresh(pointer: *mut abi::CmId) -> Result<(), Errno> {
     if let Some(context) = body.id.context() {
         c.verbs = world()?.pointer(&context);
         (c.sgid, c.port_num, c.pkey) = (gid(local.ip()), 1, 0xffff);
+        if c.pd.is_null() {
+            c.pd = super::qp::default_domain(c.verbs)?;
+        }
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) unsafe fn domain(pointer: *mut abi::CmId, pd: *mut abi::Pd) -> Result
 }
 
 /// One domain for all programs' identifiers on a device that name none, as in librdmacm.
-unsafe fn default_domain(context: *mut abi::Context) -> Result<*mut abi::Pd, Errno> {
+pub(super) unsafe fn default_domain(context: *mut abi::Context) -> Result<*mut abi::Pd, Errno> {
     static DOMAINS: parking_lot::Mutex<Vec<(usize, usize)>> = parking_lot::Mutex::new(Vec::new());
     let mut domains = DOMAINS.lock();
     if let Some((_, pd)) = domains.iter().find(|(of, _)| *of == context as usize) {
