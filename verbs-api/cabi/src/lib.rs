@@ -4,13 +4,13 @@
 //! It translates, and decides as little as it can: what verbs mean is the engine's business, who drives the
 //! network is `ferroce-net`'s.
 //!
-//! * [`abi`]: the structures of the C headers.
-//! * [`border`]: how functions are exported, and how errors cross.
-//! * [`handle`]: objects behind C pointers, with which stale pointers are noticed.
-//! * [`mailbox`]: file descriptors that become readable when events wait.
-//! * [`process`]: what there is once in a process: devices and the NICs behind them.
-//! * [`verbs`] is `<infiniband/verbs.h>`.
-//! * [`cm`] is `<rdma/rdma_cma.h>` and `<rdma/rsocket.h>`.
+//! * `abi`: the structures of the C headers.
+//! * `border`: how functions are exported, and how errors cross.
+//! * `handle`: objects behind C pointers, with which stale pointers are noticed.
+//! * `mailbox`: file descriptors that become readable when events wait.
+//! * `process`: what there is once in a process: devices and the NICs behind them.
+//! * `verbs` is `<infiniband/verbs.h>`.
+//! * `cm` is `<rdma/rdma_cma.h>` and `<rdma/rsocket.h>`.
 //!
 //! Loading the library does nothing: it is also in every `sh` and `ls` that a program under `ferroce run` starts.
 //!
