@@ -23,6 +23,7 @@ pub enum Event {
 
 /// An asynchronous event (IBTA 11.6.3) and the object it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AsyncEvent {
     /// About a queue pair.
     Qp(Qpn, QpEvent),
@@ -36,6 +37,7 @@ pub enum AsyncEvent {
 /// What happened to a queue pair; values of `enum ibv_event_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum QpEvent {
     /// It went to the error state for a reason that no work request can be blamed for.
     Fatal = 1,

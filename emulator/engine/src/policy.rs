@@ -183,6 +183,7 @@ impl Default for Personality {
 
 /// Why a requester goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LossCause {
     /// The responder reported a gap (NAK 0x60).
     SequenceNak,

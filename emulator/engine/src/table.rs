@@ -51,6 +51,22 @@ impl<T> core::fmt::Debug for Id<T> {
     }
 }
 
+/// As index and generation.
+#[cfg(feature = "serde")]
+impl<T> serde::Serialize for Id<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.index, self.generation).serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de, T> serde::Deserialize<'de> for Id<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (index, generation) = serde::Deserialize::deserialize(deserializer)?;
+        Ok(Id { index, generation, of: PhantomData })
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Slot<T> {
     generation: u32,

@@ -9,6 +9,7 @@ use core::time::Duration;
 /// The engine never reads a clock: every call that can depend on time takes one of these. Callers hand in
 /// moments that never go backwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Time(u64);
 
 impl Time {

@@ -40,6 +40,7 @@ impl TraceSink for Vec<(Time, TraceEvent)> {
 
 /// Why a packet went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum DropReason {
     /// Not long enough for its own headers, or an unknown opcode.
     Malformed,
@@ -79,6 +80,7 @@ pub enum DropReason {
 
 /// One step of a device's life. Every variant names the queue pair it is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TraceEvent {
     /// A send request was posted.
     PostSend {

@@ -246,6 +246,7 @@ pub struct RecvWr<'a> {
 /// How a work request ended; values of `enum ibv_wc_status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WcStatus {
     /// As asked.
     #[default]
@@ -279,6 +280,7 @@ pub enum WcStatus {
 /// What a completed work request was; values of `enum ibv_wc_opcode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WcOpcode {
     /// Any kind of SEND.
     #[default]
@@ -312,6 +314,7 @@ pub enum WcOpcode {
 /// It has all that `struct ibv_wc` has, except what names LIDs, which Ethernet has none of: `slid` and
 /// `dlid_path_bits` are always 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Wc {
     /// Of the work request.
     pub wr_id: u64,

@@ -47,6 +47,8 @@ mod number;
 mod opcode;
 mod packet;
 mod part;
+#[cfg(feature = "serde")]
+mod serialize;
 
 pub use aeth::{Aeth, NakCode, RnrTimer, Syndrome};
 pub use bth::{Bth, UnknownOpcode};

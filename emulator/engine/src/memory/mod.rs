@@ -89,6 +89,7 @@ pub type Pd = Id<Domain>;
 
 /// Why an access to memory was denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AccessDenied {
     /// No region or window has this key (any more).
     #[error("no memory region or window has this key")]

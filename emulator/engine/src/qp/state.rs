@@ -11,6 +11,7 @@ use super::init::QpType;
 /// State of a queue pair; values of `enum ibv_qp_state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum QpState {
     /// Just created: nothing can be posted.
     #[default]

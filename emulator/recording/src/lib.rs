@@ -1,0 +1,36 @@
+//! Recordings: what happened in a run, simulated or real, in one file.
+//!
+//! # The format
+//!
+//! A recording is text in UTF-8, compressed with gzip (RFC 1952): `zcat FILE` shows it, `zcat FILE | jq` takes it
+//! apart. Each line is one JSON object. The first is the [`Header`]; its `format` is `"ferroce-recording"` and its
+//! `version` a number. Each further line is a [`Record`]: when (`t`, nanoseconds), where (`host`, an index into the
+//! header's `hosts`) and what, under a name of its own: a `packet` that was sent, or something that a `device` did.
+//! The names and fields are those of [`Record`], [`PacketRecord`] and
+//! [`TraceEvent`](ferroce_engine::TraceEvent).
+//!
+//! | field of the header | |
+//! | --- | --- |
+//! | `format` | `"ferroce-recording"` |
+//! | `version` | [`VERSION`]; a reader refuses what is newer |
+//! | `hosts` | `name` and `addresses` of each |
+//! | `simulated` | whether times count from the start of a simulation; otherwise from the opening of the NIC |
+//! | `began` | nanoseconds since 1970 at time 0, if known |
+//! | `scenario` | what makes the same run again, if it can be made again |
+//!
+//! Readers skip records whose name they do not know, and fields as well, so that a program and a recording may
+//! differ in age. A change that would make an old reader err raises the version.
+//!
+//! The [`Writer`] hands its text to the file every few kilobytes with a flush of the compressor, so a file whose
+//! writer was killed can be read up to there. The [`Reader`] takes files from strangers: line length, number of
+//! records and bytes are bounded, and whatever is wrong ends the file with a [`Damage`] that says what.
+
+mod read;
+mod record;
+mod sink;
+mod write;
+
+pub use read::{Damage, MAX_LINE, MAX_RECORDS, OpenError, Reader};
+pub use record::{Arrived, FORMAT, Header, HostRecord, PacketRecord, Record, VERSION, What};
+pub use sink::{Recording, Sink};
+pub use write::Writer;
