@@ -9,7 +9,7 @@ use ferroce_engine::{
 use ferroce_fabric::{Connection, End, Fabric, Fate, HostId, Link, Log, Match, Port, Rule, What};
 use ferroce_wire::Packet;
 
-use crate::drawing::{Anchor, Drawing, Line};
+use ferroce_visualizer::drawing::{Anchor, Drawing, Line};
 
 const LEFT: u32 = 250;
 const RIGHT: u32 = 470;

@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-mod drawing;
 mod ladder;
 pub mod papers;
 mod states;

@@ -2,7 +2,7 @@
 
 use ferroce_engine::{AttrMask, QpState, QpType, Transition, transitions};
 
-use crate::drawing::{Anchor, Drawing, Line};
+use ferroce_visualizer::drawing::{Anchor, Drawing, Line};
 
 const BOX: (u32, u32) = (90, 34);
 const LEFT: u32 = 20;

@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+pub mod drawing;
 pub mod explain;
+pub mod ladder;
 pub mod machine;
 pub mod tui;
+pub mod why;

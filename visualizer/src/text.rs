@@ -23,6 +23,20 @@ pub(crate) fn width() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).clamp(40, 110))
 }
 
+/// Whether the terminal can be expected to show more than ASCII. Where no locale is set, as in many containers,
+/// terminals nearly always can.
+pub(crate) fn is_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let console = std::env::var("TERM").is_ok_and(|term| term == "linux");
+    let has_utf8 = |locale: String| {
+        let locale = locale.to_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    };
+    !console && locale.is_none_or(has_utf8)
+}
+
 /// Breaks text between words into lines of at most `width` columns. A longer word gets a line of its own.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();

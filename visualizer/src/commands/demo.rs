@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::Outcome;
 use super::personality::PersonalityArgs;
 use crate::failure::Failure;
-use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, thousands, width, wrap};
+use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, is_unicode, thousands, width, wrap};
 
 /// Watch two NICs exchange every operation while packets get lost, and see every byte verified
 ///
@@ -128,20 +128,6 @@ fn play(args: &Args, options: &Options, stop: &AtomicBool) -> Result<Outcome, Fa
         Failure::new(format_args!("cannot use the terminal: {error}"), "'ferroce demo --plain' needs none")
     })?;
     print_played(&mut anstream::stdout(), &played)
-}
-
-/// Whether the terminal can be expected to show more than ASCII. Where no locale is set, as in many containers,
-/// terminals nearly always can.
-fn is_unicode() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    let console = std::env::var("TERM").is_ok_and(|term| term == "linux");
-    let has_utf8 = |locale: String| {
-        let locale = locale.to_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    };
-    !console && locale.is_none_or(has_utf8)
 }
 
 fn print_played(out: &mut impl Write, played: &Played) -> Result<Outcome, Failure> {

@@ -8,50 +8,59 @@ use ferroce_wire::{PathMtu, Qpn, Service};
 
 use super::capture::Damage;
 use super::connection::{Connection, Connections};
-use super::finding::{Detail, Draft, Findings, Peer};
+use super::detail::Detail;
+use super::ending::death;
+use super::finding::{Draft, Findings};
 use super::report::{ConnectionReport, EndReport, Report};
 use super::sighting::{Decoded, IcrcCheck, Sighting};
 use super::stream::Context;
+use super::trail::Trail;
+use crate::why::Death;
 
 /// Connection requests that are remembered until they are answered.
 const MAX_ASKED: usize = 1024;
+/// Queue pairs whose Q_Keys are remembered.
+const MAX_QKEYS: usize = 20_000;
 
 /// An analysis under way.
 #[derive(Debug, Default)]
 pub(super) struct Analysis {
-    counts: Counts,
-    times: Option<(u64, u64)>,
-    connections: Connections,
-    findings: Findings,
+    pub(super) counts: Counts,
+    pub(super) times: Option<(u64, u64)>,
+    pub(super) connections: Connections,
+    pub(super) findings: Findings,
     /// Connection requests by sender and its name for the connection.
-    asked: BTreeMap<(IpAddr, u32), Asked>,
+    pub(super) asked: BTreeMap<(IpAddr, u32), Asked>,
+    /// The Q_Key of the first datagram to each queue pair.
+    qkeys: HashMap<(IpAddr, Qpn), u32>,
+    trail: Trail,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     packets: u64,
     roce: u64,
     undecodable: u64,
     other: u64,
-    roce_v1: u64,
+    pub(super) roce_v1: u64,
     icrc_ok: u64,
     icrc_bad: u64,
     icrc_rxe_flush: u64,
-    icrc_unchecked: u64,
+    pub(super) icrc_unchecked: u64,
     opcodes: BTreeMap<&'static str, u64>,
 }
 
 /// A connection request.
 #[derive(Debug)]
-struct Asked {
-    connection: usize,
-    side: usize,
-    packet: u64,
-    sends: u32,
+pub(super) struct Asked {
+    pub(super) connection: usize,
+    pub(super) side: usize,
+    pub(super) packet: u64,
+    pub(super) sends: u32,
     qpn: Qpn,
     mtu: Option<PathMtu>,
     service: Service,
-    answered: bool,
+    pub(super) answered: bool,
 }
 
 impl Analysis {
@@ -67,6 +76,10 @@ impl Analysis {
             Decoded::RoceV1 => {
                 self.counts.other += 1;
                 self.counts.roce_v1 += 1;
+            }
+            Decoded::Fragment => {
+                self.counts.undecodable += 1;
+                self.findings.add(None, number, Detail::Fragment);
             }
             Decoded::Undecodable(reason) => {
                 self.counts.undecodable += 1;
@@ -113,12 +126,14 @@ impl Analysis {
             self.connections.unfollowed += u64::from(s.opcode().service() != Service::Cnp);
             return;
         };
+        self.trail.add(s, index, side);
         let connection = &mut self.connections.all[index];
         match s.opcode().service() {
             Service::Ud => {
                 let stream = &mut connection.streams[side];
                 stream.requests += 1;
                 stream.messages.add(s);
+                self.check_qkey(s, index, side);
                 if s.headers.bth.dest_qp == Qpn::GSI {
                     self.connection_management(s, index, side);
                 }
@@ -135,6 +150,24 @@ impl Analysis {
                 }
             }
             Service::Cnp | Service::Rd => {}
+        }
+    }
+
+    /// A queue pair takes datagrams with its own Q_Key only.
+    fn check_qkey(&mut self, s: &Sighting<'_>, connection: usize, side: usize) {
+        const GSI_QKEY: u32 = 0x8001_0000;
+        let (dest_qp, Some(deth)) = (s.headers.bth.dest_qp, s.headers.deth) else { return };
+        let gsi = dest_qp == Qpn::GSI;
+        let fresh = if gsi { GSI_QKEY } else { deth.qkey };
+        let room = self.qkeys.len() < MAX_QKEYS;
+        let first = match self.qkeys.get(&(s.dst, dest_qp)) {
+            Some(first) => *first,
+            None if room => *self.qkeys.entry((s.dst, dest_qp)).or_insert(fresh),
+            None => fresh,
+        };
+        if first != deth.qkey {
+            let detail = Detail::QkeyDiffers { first, other: deth.qkey, gsi };
+            self.findings.add(Some((connection, side)), s.number, detail);
         }
     }
 
@@ -195,9 +228,9 @@ impl Analysis {
     }
 
     /// Puts everything together.
-    pub(super) fn finish(mut self, format: &'static str) -> Report {
+    pub(super) fn finish(mut self, format: &'static str) -> (Report, Trail) {
         self.last_findings();
-        let Self { counts, times, connections, mut findings, .. } = self;
+        let Self { counts, times, connections, mut findings, mut trail, .. } = self;
         let all = connections.all;
 
         let mut ids: HashMap<usize, usize> = HashMap::new();
@@ -206,17 +239,32 @@ impl Analysis {
             ids.insert(index, reports.len() + 1);
             reports.push(connection_report(reports.len() + 1, connection));
         }
-        findings.drafts.sort_by_key(Draft::first_packet);
-        let finish = |draft: Draft| {
-            let Some(mut index) = draft.connection else { return draft.finish(None, "", "") };
-            let mut requester = draft.requester;
-            if let Some(kept) = all[index].merged_into {
-                (index, requester) = (kept, 1 - requester);
-            }
-            let names = names(&all[index]);
-            draft.finish(ids.get(&index).copied(), &names[requester], &names[1 - requester])
+        // Where a connection turned out to be the other half of another one, its first end is that one's second.
+        let kept = |index: usize, side: usize| match all[index].merged_into {
+            Some(kept) => (kept, 1 - side),
+            None => (index, side),
         };
-        Report {
+        trail.settle(|index, side| {
+            let (index, side) = kept(index, side);
+            (ids.get(&index).copied().unwrap_or(0), side)
+        });
+        findings.drafts.sort_by_key(Draft::first_packet);
+        let (mut told, mut deaths, mut rnr_naks) = (Vec::new(), Vec::new(), BTreeMap::<_, u64>::new());
+        for draft in findings.drafts {
+            let Some(index) = draft.connection else {
+                told.push(draft.finish(None, "", ""));
+                continue;
+            };
+            let (index, requester) = kept(index, draft.requester);
+            let (names, id) = (names(&all[index]), ids.get(&index).copied());
+            let (requester_name, responder_name) = (names[requester].as_str(), names[1 - requester].as_str());
+            let naks = rnr_naks.entry((index, requester)).or_default();
+            *naks += u64::from(matches!(draft.detail, Detail::RnrNak { .. }));
+            let death = death(&draft, [requester_name, responder_name], *naks);
+            deaths.extend(death.map(|death| Death { connection: id, ..death }));
+            told.push(draft.finish(id, requester_name, responder_name));
+        }
+        let report = Report {
             format,
             packets: counts.packets,
             roce: counts.roce,
@@ -230,53 +278,10 @@ impl Analysis {
             opcodes: counts.opcodes,
             connections: reports,
             findings_left_out: findings.left_out,
-            findings: findings.drafts.into_iter().map(finish).collect(),
-        }
-    }
-
-    /// What can be said only when nothing more comes.
-    fn last_findings(&mut self) {
-        let end = self.times.map_or(0, |(_, last)| last);
-        for (index, connection) in self.connections.all.iter().enumerate() {
-            for (side, stream) in connection.streams.iter().enumerate() {
-                if let Some((requests, first)) = stream.pending.unanswered() {
-                    let peer = match connection.packets[1 - side] {
-                        0 => Peer::Silent,
-                        _ if stream.receiver_is_not_ready() => Peer::NotReady,
-                        _ => Peer::Busy,
-                    };
-                    let detail = Detail::Unanswered {
-                        requests,
-                        sends: first.sends,
-                        first: first.psn,
-                        idle: end.saturating_sub(first.time),
-                        peer,
-                    };
-                    self.findings.add(Some((index, side)), first.packet, detail);
-                }
-            }
-            for (side, &(notifications, first)) in connection.notifications.iter().enumerate() {
-                if notifications > 0 {
-                    let about = Some((index, 1 - side));
-                    self.findings.add(about, first, Detail::Congestion { notifications });
-                }
-            }
-        }
-        for asked in self.asked.values().filter(|asked| !asked.answered) {
-            let detail = Detail::CmUnanswered { sends: asked.sends };
-            self.findings.add(Some((asked.connection, asked.side)), asked.packet, detail);
-        }
-        let notes = [
-            (self.counts.icrc_unchecked, Detail::PacketsCut { count: self.counts.icrc_unchecked }),
-            (self.counts.roce_v1, Detail::RoceV1 { count: self.counts.roce_v1 }),
-            (
-                self.connections.unfollowed,
-                Detail::TooMuch { what: "packets of connections", count: self.connections.unfollowed },
-            ),
-        ];
-        for (_, detail) in notes.into_iter().filter(|(count, _)| *count > 0) {
-            self.findings.add(None, 0, detail);
-        }
+            findings: told,
+            deaths,
+        };
+        (report, trail)
     }
 }
 
@@ -332,7 +337,7 @@ fn connection_report(id: usize, connection: &Connection) -> ConnectionReport {
         mtu: connection.mtu.map(PathMtu::bytes),
         first_packet: connection.first_packet,
         last_packet: connection.last_packet,
-        congested: connection.congested,
+        congested: connection.congested.iter().map(|(packets, _)| packets).sum(),
         ends: [end(0), end(1)],
     }
 }

@@ -54,14 +54,16 @@ pub(super) struct Connection {
     pub(super) packets: [u64; 2],
     /// CNPs by the end that sends them, and the first of them.
     pub(super) notifications: [(u64, u64); 2],
-    /// Packets with ECN "congestion experienced".
-    pub(super) congested: u64,
+    /// Packets with ECN "congestion experienced" by the end that sends them, and the first of them.
+    pub(super) congested: [(u64, u64); 2],
+    /// The first P_Key by the end that sends it.
+    pub(super) pkeys: [Option<u16>; 2],
     pub(super) first_packet: u64,
     pub(super) last_packet: u64,
     /// The connection of which this turned out to be the other half.
     pub(super) merged_into: Option<usize>,
     /// UDP source port of what the first end sends.
-    src_port: u16,
+    pub(super) src_port: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +98,12 @@ impl Connections {
         let connection = &mut self.all[index];
         connection.packets[side] += 1;
         connection.last_packet = s.number;
-        connection.congested += u64::from(s.congested);
+        if s.congested {
+            let (count, first) = &mut connection.congested[side];
+            *count += 1;
+            *first = if *count == 1 { s.number } else { *first };
+        }
+        connection.pkeys[side] = connection.pkeys[side].or(Some(s.headers.bth.pkey));
         if matches!(s.opcode().position(), Position::First | Position::Middle) && connection.mtu.is_none() {
             connection.mtu = PathMtu::from_bytes(s.payload_len);
         }
@@ -194,13 +201,14 @@ impl Connections {
         let (kept, gone) = (mine.min(other), mine.max(other));
         let stream = std::mem::take(&mut self.all[gone].streams[0]);
         let [packets, _] = self.all[gone].packets;
-        let Connection { ends, congested, last_packet, mtu, service, .. } = self.all[gone];
+        let Connection { ends, congested, pkeys, last_packet, mtu, service, .. } = self.all[gone];
         self.all[gone].merged_into = Some(kept);
         let connection = &mut self.all[kept];
         connection.ends[0].qpn = ends[1].qpn;
         connection.streams[1] = stream;
         connection.packets[1] = packets;
-        connection.congested += congested;
+        connection.congested[1] = congested[0];
+        connection.pkeys[1] = pkeys[0];
         connection.last_packet = connection.last_packet.max(last_packet);
         connection.mtu = connection.mtu.or(mtu);
         if let Some(dest_qp) = ends[1].qpn {
@@ -261,7 +269,8 @@ impl Connections {
             streams: Default::default(),
             packets: [0, 0],
             notifications: [(0, 0); 2],
-            congested: 0,
+            congested: [(0, 0); 2],
+            pkeys: [None; 2],
             first_packet: packet,
             last_packet: packet,
             merged_into: None,

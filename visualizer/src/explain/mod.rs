@@ -10,12 +10,17 @@
 mod analysis;
 mod capture;
 mod connection;
+mod detail;
+mod ending;
 mod finding;
 mod message;
 mod pending;
 mod report;
+mod rules;
 mod sighting;
 mod stream;
+mod trail;
+mod words;
 
 use std::io::Read;
 
@@ -25,6 +30,7 @@ pub use finding::{Confidence, Duration, Finding, MAX_EVIDENCE, MAX_FINDINGS, Sev
 pub use message::{Message, Total};
 pub use report::{ConnectionReport, EndReport, Report};
 pub use sighting::{Decoded, IcrcCheck, Sighting};
+pub use trail::{MAX_STEPS, Step, Trail};
 
 use analysis::Analysis;
 use capture::Capture;
@@ -40,6 +46,17 @@ pub fn explain(
     input: impl Read,
     watch: &mut dyn FnMut(u64, Option<u64>, &Decoded<'_>),
 ) -> Result<Report, OpenError> {
+    explain_with_trail(input, watch).map(|(report, _)| report)
+}
+
+/// The same, and every packet with the connection that it turned out to belong to.
+///
+/// # Errors
+/// When this is no capture.
+pub fn explain_with_trail(
+    input: impl Read,
+    watch: &mut dyn FnMut(u64, Option<u64>, &Decoded<'_>),
+) -> Result<(Report, Trail), OpenError> {
     let mut capture = Capture::open(input)?;
     let mut analysis = Analysis::default();
     let mut scratch = Vec::new();

@@ -27,7 +27,7 @@ pub(super) struct Request {
     /// Whether an ACK is not enough: READ, atomics, FLUSH and ATOMIC WRITE have responses of their own.
     responds: bool,
     /// Bytes of a READ.
-    len: u64,
+    pub(super) len: u64,
     /// The next packet of the response.
     pub(super) next_response: Psn,
     /// Whether a packet of the response was missing.
@@ -88,6 +88,13 @@ impl Pending {
             // It was answered, but whoever asks again has not got the answer.
             _ => self.add(s, 2),
         }
+    }
+
+    /// The latest request that an ACK for `psn` answers, if it was sent once and an ACK is enough for it.
+    pub(super) fn acked_by(&self, psn: Psn) -> Option<&Request> {
+        let covered = self.requests.partition_point(|request| !request.psn.is_after(psn));
+        let latest = self.requests.get(covered.checked_sub(1)?)?;
+        (latest.sends == 1 && !latest.responds).then_some(latest)
     }
 
     /// An ACK: what it covers is answered, unless an ACK is not enough for it.

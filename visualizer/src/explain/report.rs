@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::connection::Pairing;
 use super::finding::Finding;
 use super::message::{Message, Total};
+use crate::why::Death;
 
 /// A capture, explained.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +41,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings beyond those that are kept.
     pub findings_left_out: u64,
+    /// Queue pairs that came to their end, and why.
+    pub deaths: Vec<Death>,
 }
 
 /// Two queue pairs and what passed between them.

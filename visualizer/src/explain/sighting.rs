@@ -16,6 +16,8 @@ pub enum Decoded<'a> {
     Roce(Box<Sighting<'a>>),
     /// A datagram to port 4791 that is no packet, and why.
     Undecodable(String),
+    /// The first part of a datagram to port 4791 that IP has cut in pieces.
+    Fragment,
     /// RoCE version 1, directly over Ethernet: not understood here.
     RoceV1,
     /// Something else.
@@ -86,6 +88,9 @@ pub(super) fn decode<'a>(record: &Record<'a>, scratch: &'a mut Vec<u8>) -> Decod
     let ip = &frame[ip_at..];
     if !goes_to_roce_port(ip) {
         return Decoded::Other;
+    }
+    if is_fragment(ip) {
+        return Decoded::Fragment;
     }
     let datagram = match Datagram::parse(ip) {
         Ok((datagram, _)) => datagram,
@@ -200,6 +205,11 @@ fn after_ethertype(data: &[u8], type_at: usize, next: usize) -> Network {
             _ => return Network::Other,
         }
     }
+}
+
+/// Whether this is an IPv4 packet with "more fragments".
+fn is_fragment(ip: &[u8]) -> bool {
+    ip[0] >> 4 == 4 && ip[6] & 0x20 != 0
 }
 
 /// Whether this is the start of a UDP datagram to port 4791, however broken the rest may be.

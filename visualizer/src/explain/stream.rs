@@ -6,9 +6,11 @@
 
 use ferroce_wire::{NakCode, Operation, PathMtu, Position, Psn, Service, Syndrome};
 
-use super::finding::{Cause, Detail, DraftId, Fate, Findings};
+use super::detail::{Cause, Detail, Fate};
+use super::finding::{DraftId, Findings};
 use super::message::Assembler;
 use super::pending::Pending;
+use super::rules::Rules;
 use super::sighting::Sighting;
 
 /// A step of more PSNs than this is not a loss: nobody has that much in flight.
@@ -31,6 +33,9 @@ pub(super) struct Context<'a> {
 pub(super) struct Stream {
     pub(super) messages: Assembler,
     pub(super) pending: Pending,
+    rules: Rules,
+    /// A packet is known to be lost before the capture point.
+    incomplete: bool,
     /// Request packets, copies excluded.
     pub(super) requests: u64,
     /// Of those, sent again.
@@ -39,6 +44,8 @@ pub(super) struct Stream {
     pub(super) responses: u64,
     /// The oldest request seen. What comes from before it was sent, or held up, before the capture saw it.
     origin: Option<Psn>,
+    /// The finding that the responder waits for something from before it.
+    never_sent: DraftId,
     next: Option<Next>,
     /// PSNs gone through, saturating.
     advanced: u32,
@@ -105,8 +112,9 @@ impl Stream {
         self.requests += 1;
         let psn = s.headers.bth.psn;
         match self.place(psn, cx.mtu) {
-            Place::New => self.advance(s, cx),
+            Place::New => self.advance(s, true, cx),
             Place::Skips { from } => {
+                self.incomplete = true;
                 let to = psn - 1;
                 let fate = match self.acked {
                     Some((acked, number)) if !acked.is_before(to) => Fate::Acked(number),
@@ -114,7 +122,7 @@ impl Stream {
                 };
                 let draft = cx.findings.add(Some(cx.about), s.number, Detail::Gap { from, to, fate });
                 self.remember_gap(Gap { from, to, draft });
-                self.advance(s, cx);
+                self.advance(s, false, cx);
             }
             Place::Restarts { from } => {
                 cx.findings.add(Some(cx.about), s.number, Detail::Restart { from, to: psn });
@@ -122,13 +130,17 @@ impl Stream {
                 let (requests, resent, responses) = (self.requests, self.resent, self.responses);
                 *self = Self { messages, requests, resent, responses, ..Self::default() };
                 self.messages.restart();
-                self.advance(s, cx);
+                self.advance(s, false, cx);
             }
             Place::Fills { gap } => {
                 self.fill_gap(gap, s, cx);
                 self.late(s, cx);
             }
             Place::Precedes { origin } => {
+                if let Some(draft) = cx.findings.draft(self.never_sent.take()) {
+                    // So it was sent, and lost before the capture saw anything.
+                    draft.detail = Detail::Gap { from: psn, to: origin - 1, fate: Fate::Came(s.number) };
+                }
                 // What lies between may come as well; it is not called missing.
                 let after = psn + span(s, cx.mtu).unwrap_or(1);
                 if after.is_before(origin) {
@@ -154,13 +166,16 @@ impl Stream {
     pub(super) fn response(&mut self, s: &Sighting<'_>, cx: &mut Context<'_>) {
         self.responses += 1;
         let psn = s.headers.bth.psn;
+        let next = match self.next {
+            Some(Next::At(next)) => Some(next),
+            _ => None,
+        };
+        self.rules.answer(s, next, cx);
         match s.opcode().operation() {
-            Operation::Acknowledge => {
-                let syndrome = s.headers.aeth.map_or(Syndrome::ACK, |aeth| aeth.syndrome);
-                self.acknowledge(psn, syndrome, s.number, cx);
-            }
+            Operation::Acknowledge => self.acknowledge(s, cx),
             Operation::AtomicAck => {
-                self.acked_up_to(psn - 1, s.number, cx);
+                self.rules.atomic(s, cx);
+                self.acked_up_to(psn - 1, s, cx);
                 self.pending.answered(psn);
             }
             _ => self.read_response(s, cx),
@@ -209,8 +224,9 @@ impl Stream {
     }
 
     /// A request that nobody has seen before, beyond all others.
-    fn advance(&mut self, s: &Sighting<'_>, cx: &mut Context<'_>) {
+    fn advance(&mut self, s: &Sighting<'_>, follows: bool, cx: &mut Context<'_>) {
         self.end_run(cx);
+        self.rules.request(s, follows, cx);
         let psn = s.headers.bth.psn;
         let next = match span(s, cx.mtu) {
             Some(packets) => Next::At(psn + packets),
@@ -289,6 +305,12 @@ impl Stream {
         }
         self.end_run(cx);
         let asked = self.asked.take();
+        let waited = matches!(asked, Some((_, Cause::RnrNak(_))));
+        if !unseen && !waited {
+            let naked = asked.filter(|(_, cause)| matches!(cause, Cause::SequenceNak(_))).map(|(psn, _)| psn);
+            let sent = |psn: &Psn| self.origin.is_some_and(|origin| !psn.is_before(origin));
+            self.rules.resent(s, naked.filter(sent), !self.incomplete, cx);
+        }
         let cause = match asked {
             Some((_, cause)) => cause,
             None => Cause::Silence(s.time.saturating_sub(self.last_time)),
@@ -345,25 +367,34 @@ impl Stream {
         }
     }
 
-    fn acknowledge(&mut self, psn: Psn, syndrome: Syndrome, number: u64, cx: &mut Context<'_>) {
-        let detail = match syndrome {
-            Syndrome::Ack { .. } => return self.acked_up_to(psn, number, cx),
+    fn acknowledge(&mut self, s: &Sighting<'_>, cx: &mut Context<'_>) {
+        let (psn, number) = (s.headers.bth.psn, s.number);
+        let detail = match s.headers.aeth.map_or(Syndrome::ACK, |aeth| aeth.syndrome) {
+            Syndrome::Ack { .. } => return self.acked_up_to(psn, s, cx),
             Syndrome::RnrNak { timer } => {
+                self.rules.receiver_not_ready(psn, number, cx);
                 self.ask(psn, Cause::RnrNak(number));
                 Detail::RnrNak { psn, timer }
             }
             Syndrome::Nak(NakCode::PsnSequence) => {
+                self.rules.sequence_nak(psn, number, cx);
+
                 self.ask(psn, Cause::SequenceNak(number));
                 Detail::SequenceNak { psn }
             }
             Syndrome::Nak(code) => {
                 self.pending.clear();
-                Detail::FatalNak { psn, code }
+                Detail::FatalNak { psn, code, target: self.rules.target(psn) }
             }
             Syndrome::Reserved(_) => return,
         };
+        let sequence = matches!(detail, Detail::SequenceNak { .. });
         cx.findings.add(Some(cx.about), number, detail);
-        self.acked_up_to(psn - 1, number, cx);
+        if let Some(first) = self.origin.filter(|origin| sequence && psn.is_before(*origin)) {
+            let draft = cx.findings.add(Some(cx.about), number, Detail::NeverSent { psn, first });
+            self.never_sent = self.never_sent.or(draft);
+        }
+        self.acked_up_to(psn - 1, s, cx);
     }
 
     /// The responder wants requests again from here. What was asked for first is done first.
@@ -374,13 +405,17 @@ impl Stream {
     }
 
     /// Everything up to here arrived.
-    fn acked_up_to(&mut self, psn: Psn, number: u64, cx: &mut Context<'_>) {
+    fn acked_up_to(&mut self, psn: Psn, s: &Sighting<'_>, cx: &mut Context<'_>) {
+        let number = s.number;
         let Some(Next::At(near) | Next::AfterRead(near, _)) = self.next else { return };
         if psn.distance(near).abs() > RESTART {
             return;
         }
         if self.acked.is_none_or(|(acked, _)| psn.is_after(acked)) {
             self.acked = Some((psn, number));
+        }
+        if let Some(request) = self.pending.acked_by(psn) {
+            self.rules.answered(request, s, cx);
         }
         self.pending.acked_up_to(psn);
         self.gaps.retain(|gap| {
@@ -411,10 +446,15 @@ impl Stream {
         }
         let ends = matches!(s.opcode().position(), Position::Last | Position::Only);
         let complete = ends && (!read.missing || read.sends > 1);
+        let whole = (ends && !read.missing && read.sends == 1).then_some((first, read.len));
         if let Some((from, cause)) = lost {
             self.ask(from, cause);
         }
-        self.acked_up_to(first - 1, s.number, cx);
+        if let Some(whole) = whole {
+            self.rules.read_end(s, whole, cx);
+        }
+        self.rules.size(s, cx);
+        self.acked_up_to(first - 1, s, cx);
         if complete {
             self.pending.answered(first);
         }

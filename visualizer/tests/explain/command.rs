@@ -81,3 +81,61 @@ fn wrong_usage_is_code_2_and_help_is_code_0() {
     let version = ferroce(&["--version"]);
     assert_eq!(text(&version.stdout).trim(), concat!("ferroce ", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_ladder_shows_where_packets_were_lost_and_sent_again() {
+    let output = ferroce(&["explain", "--ladder", "--limit", "8", "loss_rc_send_5000.pcap"]);
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert_eq!(lines.len(), 10);
+    assert!(
+        lines[0].contains("10.77.0.3 qp 0x37") && lines[0].ends_with("10.77.0.2 qp 0x37"),
+        "{}",
+        lines[0]
+    );
+    assert!(
+        lines[3].contains("PSNs 0x5721cb to 0x5721cc") && lines[3].ends_with("never seen"),
+        "{}",
+        lines[3]
+    );
+    assert!(lines[5].contains("NAK 0x5721cb") && lines[5].ends_with("a packet is missing"), "{}", lines[5]);
+    assert!(lines[6].contains("again SEND_MIDDLE 0x5721cb"), "{}", lines[6]);
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+    let output = ferroce(&["explain", "--ladder", "--connection", "7", "loss_rc_send_5000.pcap"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no connection 7"));
+}
+
+#[test]
+fn a_picture_is_one_svg_that_says_in_words_what_it_shows() {
+    let file = std::env::temp_dir().join(format!("ferroce-explain-{}.svg", std::process::id()));
+    let output = ferroce(&["explain", "--svg", file.to_str().unwrap(), "loss_read_bw.pcap"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let svg = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    assert_eq!(svg.matches("<svg").count(), 1);
+    assert!(svg.contains("READ_REQUEST") && svg.contains("again, as asked"));
+    assert!(svg.contains("<desc>10.77.0.3 qp"));
+}
+
+#[test]
+fn a_dead_connection_is_told_in_three_sentences() {
+    for (file, reason, words) in [
+        (
+            "edge/rc_write_bad_rkey.61to612.pcap",
+            "remote-access",
+            ["RC_WRITE_ONLY in packet 1", "R_Key 0xdeadbe00"],
+        ),
+        ("edge/rc_retry_count_7.61to612.pcap", "retries-exhausted", ["57 times", "No packet of 10.77.0.3"]),
+    ] {
+        let output = ferroce(&["explain", "--json", file]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let death = &report["deaths"][0];
+        assert_eq!(death["reason"], reason, "{file}");
+        let told = format!("{} {}", death["happened"].as_str().unwrap(), death["because"].as_str().unwrap());
+        assert!(words.iter().all(|word| told.contains(word)), "{file}: {told}");
+        assert!(!death["change"].as_str().unwrap().is_empty());
+        let plain = ferroce(&["explain", file]);
+        assert!(text(&plain.stdout).contains(&format!("Why connection 1 died: {reason}")));
+    }
+}

@@ -4,6 +4,7 @@
 mod captures;
 mod command;
 mod damage;
+mod labelled;
 mod made;
 mod tshark;
 

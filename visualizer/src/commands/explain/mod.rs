@@ -5,12 +5,15 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use ferroce_visualizer::explain::{
-    ConnectionReport, Decoded, Duration, EndReport, Finding, IcrcCheck, OpenError, Report, Severity, explain,
+    ConnectionReport, Decoded, Duration, EndReport, Finding, IcrcCheck, OpenError, Report, Severity, Trail,
+    explain_with_trail,
 };
+use ferroce_visualizer::ladder::{self, Ladder, Strokes};
+use ferroce_visualizer::why::Death;
 
 use super::Outcome;
 use crate::failure::Failure;
-use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, thousands, width, wrap};
+use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, is_unicode, thousands, width, wrap};
 
 /// Explain a capture: who talked to whom, whether every ICRC is right, and what went wrong
 ///
@@ -34,26 +37,33 @@ Examples:
   Count the findings of each kind
     ferroce explain --json roce.pcap | jq -r '.findings[].kind' | sort | uniq -c
 
+  See the packets of a connection go to and fro, also as a picture
+    ferroce explain --ladder --connection 2 roce.pcap
+    ferroce explain --svg roce.svg roce.pcap
+
   From a remote machine, without a file
     ssh HOST tcpdump -i eth0 -w - -c 1000 udp port 4791 | ferroce explain -
 
 Findings, by what they are about:
-  psn.gap       packets are missing: lost before the capture, or late
-  psn.reorder   packets came in another order than they were sent
-  nak.seq       the responder says that packets were lost
-  read.gap      packets of a READ response are missing
-  rtx.nak       sent again because a NAK asked for it
-  rtx.timeout   sent again because no answer came
-  rtx.rnr       sent again because the receiver had not been ready
-  rtx.read      sent again because READ responses were lost
-  rnr.nak       the receiver had no receive posted
-  mem.access    refused: R_Key, rights or range; the connection is over
-  op.invalid    refused: no such operation here; the connection is over
-  op.failed     refused: the responder could not do it; the connection is over
-  req.*, cm.*   nobody answered, or a connection request was rejected
-  ecn.cnp       a receiver asked for a lower rate
-  wire.*        packets damaged on the way, or not packets at all
-  cap.*, file.* about the capture, not about the traffic
+  psn.*          packets missing, late, seen before; PSNs that start anew
+  nak.*          the responder says that packets were lost; or says it wrongly
+  read.*         packets of a READ response are missing, or it is too short
+  rtx.nak        sent again because a NAK asked for it
+  rtx.timeout    sent again because no answer came
+  rtx.spurious   sent again although it had been acknowledged
+  rtx.rnr        sent again because the receiver had not been ready
+  rtx.read       sent again because READ responses were lost
+  rtx.storm      the same packet sent four times or more
+  gbn.*          sent again from another PSN than the NAK asked for
+  rnr.*          the receiver had no receive posted
+  ack.*, msn.*   acknowledgements that are late, or say what cannot be
+  mem.access     refused: R_Key, rights or range; the connection is over
+  op.*, atomic.* refused, failed, or carried out twice
+  mtu.*, pkey.*, qkey.*  the two ends do not agree
+  req.*, cm.*    nobody answered, or a connection request was rejected
+  ecn.*, ecmp.*  congestion, and what was done about it
+  wire.*         packets damaged on the way, or not packets at all
+  cap.*, file.*  about the capture, not about the traffic
 ")]
 pub(crate) struct Args {
     /// The capture, pcap or pcapng; '-' reads standard input
@@ -67,13 +77,28 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "json")]
     packets: bool,
 
-    /// Print at most N packets and N findings [default: all packets, 20 findings]
+    /// Draw the packets of one connection as a ladder, and nothing else
+    #[arg(long, conflicts_with_all = ["json", "packets"])]
+    ladder: bool,
+
+    /// Draw the same as a picture into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// The connection to draw, as numbered in the summary [default: the one with the most findings]
+    #[arg(long, value_name = "N")]
+    connection: Option<usize>,
+
+    /// Print or draw at most N packets and N findings [default: all packets, 200 drawn, 20 findings]
     #[arg(long, value_name = "N", conflicts_with = "json")]
     limit: Option<usize>,
 }
 
 /// Findings printed unless the user asks for another number.
 const FINDINGS_PRINTED: usize = 20;
+
+/// Packets drawn unless the user asks for another number.
+const PACKETS_DRAWN: usize = 200;
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let name = args.file.display();
@@ -88,13 +113,13 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     };
 
     let mut listing = Listing { left: args.limit.unwrap_or(usize::MAX), start: None, result: Ok(()) };
-    let report = explain(input, &mut |number, time, decoded| {
+    let report = explain_with_trail(input, &mut |number, time, decoded| {
         if args.packets {
             listing.packet(&mut out, number, time, decoded);
         }
     });
     listing.result?;
-    let report = report.map_err(|error| {
+    let (report, trail) = report.map_err(|error| {
         let next = match error {
             OpenError::Io(_) => "check that this is a file that you may read",
             OpenError::Compressed(_) => "gunzip or unzstd it, or pipe it: 'zcat FILE | ferroce explain -'",
@@ -105,7 +130,19 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Failure::new(format_args!("cannot explain {name}: {error}"), next)
     })?;
 
-    if args.json {
+    if let Some(file) = &args.svg {
+        let title = format!("{name}, connection {}", args.chosen(&report)?);
+        let picture = ladder::svg(&args.draw(&report, &trail)?, &title);
+        let advice = "choose a file that you may write";
+        std::fs::write(file, picture)
+            .map_err(|e| Failure::new(format_args!("cannot write {}: {e}", file.display()), advice))?;
+    }
+    if args.ladder {
+        let strokes = if is_unicode() { Strokes::UNICODE } else { Strokes::ASCII };
+        for line in ladder::lines(&args.draw(&report, &trail)?, width(), &strokes) {
+            writeln!(out, "{line}")?;
+        }
+    } else if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
@@ -116,6 +153,24 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     out.flush()?;
     Ok(Outcome::Done)
+}
+
+impl Args {
+    /// The connection to draw.
+    fn chosen(&self, report: &Report) -> Result<usize, Failure> {
+        let none =
+            || Failure::new("there is no connection to draw", "'ferroce explain FILE' says what there is");
+        let chosen = self.connection.or_else(|| Ladder::most_eventful(report)).ok_or_else(none)?;
+        let known = report.connections.iter().any(|connection| connection.id == chosen);
+        let unknown = format_args!("there is no connection {chosen}").to_string();
+        known.then_some(chosen).ok_or_else(|| Failure::new(unknown, "'ferroce explain FILE' lists them"))
+    }
+
+    fn draw(&self, report: &Report, trail: &Trail) -> Result<Ladder, Failure> {
+        let chosen = self.chosen(report)?;
+        let ladder = Ladder::of_capture(report, trail, chosen, self.limit.unwrap_or(PACKETS_DRAWN));
+        ladder.ok_or_else(|| Failure::new("there is no such connection", "'ferroce explain FILE' lists them"))
+    }
 }
 
 /// The list of packets, printed while they are read.
@@ -157,6 +212,7 @@ fn print_packet(out: &mut impl Write, number: u64, elapsed: u64, decoded: &Decod
             }
         }
         Decoded::Undecodable(reason) => writeln!(out, "{BAD}undecodable: {reason}{BAD:#}"),
+        Decoded::Fragment => writeln!(out, "{BAD}IP fragment{BAD:#}"),
         Decoded::RoceV1 => writeln!(out, "{FAINT}RoCE version 1{FAINT:#}"),
         Decoded::Other => writeln!(out, "{FAINT}not RoCE{FAINT:#}"),
     }
@@ -185,7 +241,8 @@ fn print_report(out: &mut impl Write, name: &str, report: &Report, limit: usize)
         }
     }
     writeln!(out)?;
-    print_findings(out, report, limit)
+    print_findings(out, report, limit)?;
+    report.deaths.iter().take(limit).try_for_each(|death| print_death(out, death))
 }
 
 fn print_counts(out: &mut impl Write, report: &Report) -> io::Result<()> {
@@ -279,6 +336,17 @@ fn print_findings(out: &mut impl Write, report: &Report, limit: usize) -> io::Re
     if hidden > 0 {
         let all = report.findings.len();
         writeln!(out, "  {FAINT}... and {hidden} more; --limit {all} or --json shows all{FAINT:#}")?;
+    }
+    Ok(())
+}
+
+fn print_death(out: &mut impl Write, death: &Death) -> io::Result<()> {
+    let id = death.connection.map_or(String::new(), |id| format!(" {id}"));
+    writeln!(out, "\n{STRONG}Why connection{id} died{STRONG:#}: {}", death.reason)?;
+    for line in
+        wrap(&format!("{} {} {}", death.happened, death.because, death.change), width().saturating_sub(4))
+    {
+        writeln!(out, "    {line}")?;
     }
     Ok(())
 }
