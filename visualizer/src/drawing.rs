@@ -112,6 +112,7 @@ impl Drawing {
     }
 }
 
+/// Text as it stands in XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }

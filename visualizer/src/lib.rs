@@ -6,7 +6,9 @@
 pub mod demo;
 pub mod drawing;
 pub mod explain;
+pub mod film;
 pub mod ladder;
 pub mod machine;
+pub mod player;
 pub mod tui;
 pub mod why;

@@ -4,6 +4,7 @@
 
 mod commands;
 mod failure;
+mod screen;
 mod text;
 
 use std::io::Write;

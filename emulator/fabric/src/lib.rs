@@ -52,6 +52,7 @@ mod packets;
 mod pause;
 mod pcap;
 mod port;
+mod recording;
 mod route;
 mod rule;
 mod scenario;

@@ -1,19 +1,18 @@
 //! `ferroce demo`: two NICs on real sockets, every operation, faults on the way, every byte verified.
 
-use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ferroce_visualizer::demo::stage::{self, Stage};
 use ferroce_visualizer::demo::{self, Chance, DemoError, FaultShares, Options, Progress, Row, Summary};
-use ferroce_visualizer::tui::{self, App, Glyphs, Look, Played};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use ferroce_visualizer::tui::{self, App, Played};
 
 use super::Outcome;
 use super::personality::PersonalityArgs;
 use crate::failure::Failure;
-use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, is_unicode, thousands, width, wrap};
+use crate::screen::{has_screen, look, stop_on_signals};
+use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, count, thousands, width, wrap};
 
 /// Watch two NICs exchange every operation while packets get lost, and see every byte verified
 ///
@@ -122,9 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
 fn play(args: &Args, options: &Options, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let stage = stage::udp_links().and_then(|links| Stage::new(links, options.seed, options.faults));
     let stage = stage.map_err(|error| could_not_begin(&error))?;
-    let glyphs = if args.ascii || !is_unicode() { Glyphs::ASCII } else { Glyphs::UNICODE };
-    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let played = tui::play(App::new(stage, Look { glyphs, colours }), stop).map_err(|error| {
+    let played = tui::play(App::new(stage, look(args.ascii)), stop).map_err(|error| {
         Failure::new(format_args!("cannot use the terminal: {error}"), "'ferroce demo --plain' needs none")
     })?;
     print_played(&mut anstream::stdout(), &played)
@@ -157,8 +154,7 @@ impl Args {
     /// A person sits there, and has not asked for something that only makes sense at full speed.
     fn wants_screen(&self) -> bool {
         let plain = self.plain || self.json || self.messages.is_some() || self.seconds.is_some();
-        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-        !plain && !dumb && io::stdout().is_terminal() && io::stdin().is_terminal()
+        !plain && has_screen()
     }
 
     fn options(&self) -> Options {
@@ -172,18 +168,6 @@ impl Args {
             personality: self.nature.personality.name,
         }
     }
-}
-
-/// A flag that Ctrl-C and friends raise. The second time they end the program at once. SIGHUP does so the first
-/// time: there is no terminal left to restore, and waiting for keys from one that is gone would never end.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        let again = signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop));
-        let first = again.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
-        first.map_err(|error| Failure::new(format_args!("cannot watch for signals: {error}"), NEXT))?;
-    }
-    Ok(stop)
 }
 
 const NEXT: &str = "'ferroce doctor' looks at what this machine lacks";

@@ -9,6 +9,7 @@ mod lab;
 mod link;
 mod personality;
 mod pingpong;
+mod replay;
 mod run;
 mod sim;
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Lab(lab::Args),
     Pingpong(pingpong::Args),
+    Replay(replay::Args),
     Run(run::Args),
     Sim(sim::Args),
 }
@@ -44,6 +46,7 @@ impl Command {
             Self::Explain(args) => explain::run(&args),
             Self::Lab(args) => lab::run(&args),
             Self::Pingpong(args) => pingpong::run(&args),
+            Self::Replay(args) => replay::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Sim(args) => sim::run(&args),
         }

@@ -12,7 +12,7 @@ use crate::demo::Operation;
 pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model) {
     let look = &model.look;
     let verified = format!("{} messages, {} bytes verified", model.messages(), model.bytes);
-    let area = heading(area, buf, model, &verified);
+    let area = heading(area, buf, &model.look, &verified);
     let mut pieces = Vec::new();
     for (operation, messages) in Operation::ALL.iter().zip(model.verified) {
         let style = if messages > 0 { look.good() } else { look.faint() };

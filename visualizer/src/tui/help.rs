@@ -12,12 +12,12 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model) {
     let look = &model.look;
     let [upper, lower] =
         Layout::vertical([Constraint::Length(KEYS.len() as u16 + 1), Constraint::Min(0)]).areas(area);
-    let upper = heading(upper, buf, model, "Keys (time stands still on this page)");
+    let upper = heading(upper, buf, &model.look, "Keys (time stands still on this page)");
     for (row, key) in KEYS.iter().enumerate() {
         let name = format!("  {:<7}", key.name);
         line(upper, row as u16, buf, &[(&name, look.strong()), (key.long, ratatui::style::Style::new())]);
     }
-    let lower = heading(lower, buf, model, "Signs");
+    let lower = heading(lower, buf, &model.look, "Signs");
     for (row, text) in signs(model).iter().enumerate() {
         line(lower, row as u16, buf, &[(text, ratatui::style::Style::new())]);
     }

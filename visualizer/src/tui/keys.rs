@@ -27,15 +27,15 @@ pub enum Action {
     Back,
 }
 
-/// A key.
+/// A key, and what it does: an `A`.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct Key<A = Action> {
     /// The codes that it sends.
     pub codes: &'static [KeyCode],
     /// What is written on it.
     pub name: &'static str,
     /// What it does.
-    pub action: Action,
+    pub action: A,
     /// In a word, for the bottom line; empty if it is not there.
     pub short: &'static str,
     /// In a sentence, for the help.
@@ -82,25 +82,30 @@ pub const KEYS: &[Key] = &[
     key(&[KeyCode::Esc], "Esc", Action::Back, "", "Hide this page; quit."),
 ];
 
-const fn key(
+pub(crate) const fn key<A: Copy>(
     codes: &'static [KeyCode],
     name: &'static str,
-    action: Action,
+    action: A,
     short: &'static str,
     long: &'static str,
-) -> Key {
+) -> Key<A> {
     Key { codes, name, action, short, long }
 }
 
 /// What this key press asks for.
 pub fn action(event: &KeyEvent) -> Option<Action> {
+    look_up(KEYS, Action::Quit, event)
+}
+
+/// What this key press asks for according to a table. Ctrl-C means `quit` whatever the table.
+pub(crate) fn look_up<A: Copy>(keys: &[Key<A>], quit: A, event: &KeyEvent) -> Option<A> {
     if event.kind == KeyEventKind::Release {
         return None;
     }
     if event.modifiers.contains(KeyModifiers::CONTROL) {
-        return (event.code == KeyCode::Char('c')).then_some(Action::Quit);
+        return (event.code == KeyCode::Char('c')).then_some(quit);
     }
-    KEYS.iter().find(|key| key.codes.contains(&event.code)).map(|key| key.action)
+    keys.iter().find(|key| key.codes.contains(&event.code)).map(|key| key.action)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const TIME: u16 = 8;
 /// Draws the latest packets, the newest at the bottom.
 pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model) {
     let look = &model.look;
-    let area = heading(area, buf, model, "Packets");
+    let area = heading(area, buf, &model.look, "Packets");
     if area.height < 2 || area.width < 40 {
         return;
     }

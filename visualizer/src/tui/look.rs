@@ -84,37 +84,37 @@ pub struct Look {
 
 impl Look {
     /// Headings and what must be seen.
-    pub(super) fn strong(&self) -> Style {
+    pub(crate) fn strong(&self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
     /// What is less important.
-    pub(super) fn faint(&self) -> Style {
+    pub(crate) fn faint(&self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
     /// The lines at the top and at the bottom.
-    pub(super) fn bar(&self) -> Style {
+    pub(crate) fn bar(&self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
     /// What went wrong.
-    pub(super) fn bad(&self) -> Style {
+    pub(crate) fn bad(&self) -> Style {
         self.colour(Color::Red).add_modifier(Modifier::BOLD)
     }
 
     /// What is done.
-    pub(super) fn good(&self) -> Style {
+    pub(crate) fn good(&self) -> Style {
         self.colour(Color::Green)
     }
 
     /// What is repeated.
-    pub(super) fn again(&self) -> Style {
+    pub(crate) fn again(&self) -> Style {
         self.colour(Color::Magenta)
     }
 
     /// What answers.
-    pub(super) fn answer(&self) -> Style {
+    pub(crate) fn answer(&self) -> Style {
         self.colour(Color::Blue)
     }
 

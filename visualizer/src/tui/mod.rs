@@ -7,11 +7,11 @@
 mod app;
 mod counters;
 mod help;
-mod keys;
+pub(crate) mod keys;
 mod ladder;
 mod look;
 mod model;
-mod play;
+pub(crate) mod play;
 mod queues;
 mod rung;
 pub mod screen;

@@ -12,7 +12,7 @@ use super::screen;
 use crate::demo::Operation;
 
 /// Time between two pictures.
-const FRAME: Duration = Duration::from_millis(33);
+pub(crate) const FRAME: Duration = Duration::from_millis(33);
 
 /// What there was when the user had seen enough.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ fn run(terminal: &mut ratatui::DefaultTerminal, app: &mut App, stop: &AtomicBool
 }
 
 /// The next event from the terminal, `None` if there is none until then.
-fn next_event(until: Instant) -> io::Result<Option<Event>> {
+pub(crate) fn next_event(until: Instant) -> io::Result<Option<Event>> {
     match event::poll(until.saturating_duration_since(Instant::now())) {
         Ok(true) => event::read().map(Some),
         Ok(false) => Ok(None),

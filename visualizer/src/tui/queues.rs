@@ -16,11 +16,11 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model, who: usize) {
     let look = &model.look;
     let snapshot = &model.snapshots[who];
     let Some(qp) = snapshot.qps.first() else {
-        heading(area, buf, model, name(who));
+        heading(area, buf, &model.look, name(who));
         return;
     };
     let title = format!("{} {} {}", name(who), model.addrs[who], qp.state.name());
-    let area = heading(area, buf, model, &title);
+    let area = heading(area, buf, &model.look, &title);
     let timer = timer(model, &qp.requester);
     let (unacked, next) = (short(qp.requester.unacked), short(qp.requester.next));
     line(area, 0, buf, &[(&format!(" unacked {unacked} next {next}{timer}"), Style::new())]);

@@ -1,7 +1,9 @@
 //! A packet in the ladder.
 
-use ferroce_engine::{Psn, Time, TraceEvent};
+use ferroce_engine::{Time, TraceEvent};
 use ferroce_wire::{NakCode, Syndrome};
+
+pub(super) use crate::film::short;
 
 /// What kind of packet it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +79,4 @@ impl Rung {
         }
         (now.since(self.start).as_secs_f64() / way).min(1.0)
     }
-}
-
-/// A PSN as it is shown: at least three hexadecimal digits.
-pub(super) fn short(psn: Psn) -> String {
-    format!("{:03x}", psn.value())
 }

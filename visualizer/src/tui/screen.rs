@@ -6,6 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use super::look::Look;
 use super::model::Model;
 use super::{counters, help, ladder, queues, status, story};
 
@@ -65,8 +66,7 @@ fn too_small(area: Rect, buf: &mut Buffer) {
 }
 
 /// A rule across the top of a panel, with its name; what is left of the panel below it.
-pub(super) fn heading(area: Rect, buf: &mut Buffer, model: &Model, name: &str) -> Rect {
-    let look = &model.look;
+pub(crate) fn heading(area: Rect, buf: &mut Buffer, look: &Look, name: &str) -> Rect {
     if area.height == 0 {
         return area;
     }
@@ -78,7 +78,7 @@ pub(super) fn heading(area: Rect, buf: &mut Buffer, model: &Model, name: &str) -
 }
 
 /// Writes a line of pieces with styles of their own, cut at the right edge. Returns the column behind it.
-pub(super) fn line(area: Rect, row: u16, buf: &mut Buffer, pieces: &[(&str, Style)]) -> u16 {
+pub(crate) fn line(area: Rect, row: u16, buf: &mut Buffer, pieces: &[(&str, Style)]) -> u16 {
     let mut x = area.x;
     if row < area.height {
         for (text, style) in pieces {

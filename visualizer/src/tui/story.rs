@@ -10,7 +10,7 @@ use super::screen::{heading, line};
 /// Draws the latest sentences, the newest at the bottom, or the failure that ended it.
 pub(super) fn render(area: Rect, buf: &mut Buffer, model: &Model) {
     let look = &model.look;
-    let area = heading(area, buf, model, "What happens");
+    let area = heading(area, buf, &model.look, "What happens");
     if let Some(failure) = &model.failure {
         line(area, 0, buf, &[("WRONG: ", look.bad()), (failure, look.strong())]);
         return;

@@ -85,7 +85,7 @@ pub(super) fn not_ready(seed: u64) -> Labelled {
     let never = seed.is_multiple_of(3);
     let mut world = World::new(seed, Terms { rnr_retry: 6, ..Terms::default() });
     let sges = [];
-    let wr = SendWr { wr_id: 1, op: SendOp::Send, payload: Payload::Sges(&sges), flags: SendFlags::empty() };
+    let wr = SendWr::new(1, SendOp::Send, Payload::Sges(&sges));
     world.fabric.post_send(world.ends[0], &[wr]).unwrap();
     world.fabric.run_for(Duration::from_micros(700 * (1 + seed % 2)));
     if !never {

@@ -21,8 +21,11 @@ struct Labelled {
     truth: Vec<Truth>,
 }
 
+/// Makes the capture of a seed.
+type Make = fn(u64) -> Labelled;
+
 fn all() -> Vec<Labelled> {
-    let families: [(fn(u64) -> Labelled, u64); 13] = [
+    let families: [(Make, u64); 13] = [
         (faults::clean, 16),
         (faults::lossy, 24),
         (faults::gaps, 30),

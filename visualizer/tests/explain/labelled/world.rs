@@ -48,8 +48,7 @@ impl World {
             fabric.with(host, |device, _| {
                 let pd = device.alloc_pd().unwrap();
                 let cq = device.create_cq(256).unwrap();
-                let (cap, signal_all) = (QpCap::default(), true);
-                let init_qp = QpInit { qp_type: QpType::Rc, pd, send_cq: cq, recv_cq: cq, cap, signal_all };
+                let init_qp = QpInit { signal_all: true, ..QpInit::new(QpType::Rc, pd, cq) };
                 (End { host, qp: device.create_qp(&init_qp).unwrap() }, device.reg_mr(pd, init).unwrap())
             })
         });
@@ -78,7 +77,7 @@ impl World {
             self.receive();
         }
         let sges = [Sge { addr: IOVA, len, lkey: self.mrs[0].lkey }];
-        let wr = SendWr { wr_id: 1, op, payload: Payload::Sges(&sges), flags: SendFlags::empty() };
+        let wr = SendWr::new(1, op, Payload::Sges(&sges));
         self.fabric.post_send(self.ends[0], &[wr]).unwrap();
     }
 

@@ -1,0 +1,252 @@
+//! What there is to see at one moment of a film.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ferroce_engine::{Qpn, Time, TraceEvent};
+use ferroce_recording::{PacketRecord, Record, What};
+use ferroce_wire::{Opcode, Packet, Psn, Syndrome};
+
+use super::side::QpScene;
+use super::{Film, tell};
+
+/// Packets in the ladder: more than a terminal has lines.
+const RUNGS: usize = 256;
+/// Packets that a device said it sent, and that were not seen leaving yet.
+const LEAVING: usize = 1024;
+
+/// What there is to see after so many frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// Frames played.
+    pub position: usize,
+    /// When the last of them happened.
+    pub now: Time,
+    /// All hosts.
+    pub hosts: Vec<HostScene>,
+    /// The latest packets, oldest first.
+    pub rungs: VecDeque<Rung>,
+    /// Packets are in the film, not only what devices say of them.
+    packets: bool,
+}
+
+/// A host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostScene {
+    /// Its queue pairs, by number.
+    pub qps: BTreeMap<Qpn, QpScene>,
+    /// What was counted, by name, in the order of the names.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Said to be sent, not seen leaving: whether each had been sent before.
+    leaving: VecDeque<(Opcode, Psn, bool)>,
+}
+
+/// A packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rung {
+    /// The frame in which it was sent.
+    pub frame: usize,
+    /// When.
+    pub at: Time,
+    /// When it arrives, if it does.
+    pub arrives: Option<Time>,
+    /// The sender.
+    pub from: usize,
+    /// The receiver, if it is known.
+    pub to: Option<usize>,
+    /// What it is.
+    pub label: String,
+    /// It answers, and carries no request.
+    pub answer: bool,
+    /// It had been sent before.
+    pub again: bool,
+    /// It does not arrive.
+    pub lost: bool,
+    /// It arrives damaged.
+    pub damaged: bool,
+    /// What came of it.
+    pub note: String,
+}
+
+impl Scene {
+    /// Before anything happened.
+    pub fn new(film: &Film) -> Scene {
+        let hosts = vec![HostScene::default(); film.hosts.len()];
+        Scene { position: 0, now: Time::ZERO, hosts, rungs: VecDeque::new(), packets: film.has_packets() }
+    }
+
+    /// Plays the next frame.
+    pub fn play(&mut self, frame: &Record) {
+        let (index, host) = (self.position, frame.host as usize);
+        self.position += 1;
+        self.now = frame.at;
+        let Some(scene) = self.hosts.get_mut(host) else { return };
+        match &frame.what {
+            What::Packet(packet) => {
+                let rung = scene.leaves(index, frame, packet);
+                let lost = if rung.lost { "packets lost" } else { "packets carried" };
+                scene.count(lost);
+                self.push(rung);
+            }
+            What::Device(event) => {
+                if let Some(qpn) = queue_pair(event) {
+                    let qp = scene.qps.entry(qpn).or_insert_with(|| QpScene { qpn, ..QpScene::default() });
+                    qp.play(frame.at, event);
+                }
+                scene.counted(event);
+                self.note(index, host, frame, event);
+            }
+        }
+    }
+
+    /// What a device says of packets.
+    fn note(&mut self, index: usize, host: usize, frame: &Record, event: &TraceEvent) {
+        match event {
+            TraceEvent::Sent { opcode, psn, again, .. } if self.packets => {
+                let leaving = &mut self.hosts[host].leaving;
+                if leaving.len() == LEAVING {
+                    leaving.pop_front();
+                }
+                leaving.push_back((*opcode, *psn, *again));
+            }
+            TraceEvent::Sent { opcode, psn, syndrome, again, .. } => {
+                self.push(told(index, frame, host, (*opcode, *psn, *syndrome), *again));
+            }
+            TraceEvent::Received { opcode, psn, syndrome, .. } if !self.packets => {
+                // Seen by the one who got it, so it comes from the other one.
+                let from = if self.hosts.len() == 2 { 1 - host } else { host };
+                if from != host
+                    && self.rungs.iter().rev().take(64).any(|r| r.from == from && r.lost_is(*opcode, *psn))
+                {
+                    return;
+                }
+                let rung = told(index, frame, from, (*opcode, *psn, *syndrome), false);
+                self.push(Rung { to: Some(host), ..rung });
+            }
+            TraceEvent::Gap { expected, .. } => {
+                self.remark(host, format!("wants {}", tell::short(*expected)))
+            }
+            TraceEvent::Duplicate { .. } => self.remark(host, "had it before".to_owned()),
+            TraceEvent::Dropped { why, .. } => self.remark(host, format!("dropped: {why:?}")),
+            TraceEvent::Refused { .. } => self.remark(host, "refused".to_owned()),
+            TraceEvent::Executed { msn, .. } => self.remark(host, format!("msg {msn} done")),
+            _ => {}
+        }
+    }
+
+    /// Says what a host made of the packet that it has just received.
+    fn remark(&mut self, host: usize, note: String) {
+        let now = self.now;
+        let here = |rung: &&mut Rung| rung.to == Some(host) && rung.arrives == Some(now);
+        if let Some(rung) = self.rungs.iter_mut().rev().take(64).find(here)
+            && rung.note.is_empty()
+        {
+            rung.note = note;
+        }
+    }
+
+    fn push(&mut self, rung: Rung) {
+        if self.rungs.len() == RUNGS {
+            self.rungs.pop_front();
+        }
+        self.rungs.push_back(rung);
+    }
+}
+
+impl Rung {
+    /// Whether this is the packet that the other end says it received.
+    fn lost_is(&self, opcode: Opcode, psn: Psn) -> bool {
+        self.label == tell::label(opcode, psn, None)
+    }
+}
+
+impl HostScene {
+    /// A packet leaves of which the device has spoken before.
+    fn leaves(&mut self, index: usize, frame: &Record, packet: &PacketRecord) -> Rung {
+        let host = frame.host as usize;
+        let parsed = Packet::parse(&packet.bytes).ok();
+        let headers = parsed.map(|packet| packet.headers);
+        let (opcode, psn) = headers.map_or((Opcode::CNP, Psn::default()), |h| (h.bth.opcode, h.bth.psn));
+        let said = self.leaving.iter().position(|(said, of, _)| (*said, *of) == (opcode, psn));
+        let again = said.and_then(|at| self.leaving.remove(at)).is_some_and(|(_, _, again)| again);
+        let arrives = packet.arrivals.iter().map(|arrival| arrival.at).min();
+        let damaged = packet.arrivals.iter().any(|arrival| arrival.damaged);
+        let note = match (arrives, damaged, packet.arrivals.len()) {
+            (None, ..) => "lost",
+            (_, true, _) => "damaged",
+            (_, _, 2..) => "doubled",
+            _ => "",
+        };
+        let syndrome = headers.and_then(|headers| headers.aeth).map(|aeth| aeth.syndrome);
+        let rung = told(index, frame, host, (opcode, psn, syndrome), again);
+        let to = packet.to.map(|to| to as usize);
+        Rung { arrives, to, lost: arrives.is_none(), damaged, note: note.to_owned(), ..rung }
+    }
+
+    fn counted(&mut self, event: &TraceEvent) {
+        match event {
+            TraceEvent::Sent { again, .. } => {
+                self.count("sent");
+                if *again {
+                    self.count("sent again");
+                }
+            }
+            TraceEvent::Received { .. } => self.count("received"),
+            TraceEvent::Dropped { .. } => self.count("dropped"),
+            TraceEvent::Duplicate { .. } => self.count("duplicates"),
+            TraceEvent::Gap { .. } => self.count("gaps"),
+            TraceEvent::Refused { .. } => self.count("refusals"),
+            TraceEvent::Executed { .. } => self.count("messages done"),
+            TraceEvent::GoBack { .. } => self.count("went back"),
+            TraceEvent::RnrWait { .. } => self.count("waits for a receive"),
+            TraceEvent::Completed { .. } => self.count("completions"),
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+}
+
+/// A packet as a device tells of it.
+fn told(
+    frame: usize,
+    record: &Record,
+    from: usize,
+    (opcode, psn, syndrome): (Opcode, Psn, Option<Syndrome>),
+    again: bool,
+) -> Rung {
+    Rung {
+        frame,
+        at: record.at,
+        arrives: Some(record.at),
+        from,
+        to: None,
+        label: tell::label(opcode, psn, syndrome),
+        answer: opcode.is_response(),
+        again,
+        lost: false,
+        damaged: false,
+        note: String::new(),
+    }
+}
+
+/// The queue pair that an event is about.
+fn queue_pair(event: &TraceEvent) -> Option<Qpn> {
+    Some(match event {
+        TraceEvent::PostSend { qp, .. }
+        | TraceEvent::PostRecv { qp, .. }
+        | TraceEvent::Sent { qp, .. }
+        | TraceEvent::Received { qp, .. }
+        | TraceEvent::Duplicate { qp, .. }
+        | TraceEvent::Gap { qp, .. }
+        | TraceEvent::Refused { qp, .. }
+        | TraceEvent::Executed { qp, .. }
+        | TraceEvent::Acknowledged { qp, .. }
+        | TraceEvent::GoBack { qp, .. }
+        | TraceEvent::RnrWait { qp, .. }
+        | TraceEvent::Completed { qp, .. }
+        | TraceEvent::State { qp, .. } => *qp,
+        _ => return None,
+    })
+}

@@ -1,0 +1,212 @@
+//! Films: the same story makes the same film, and every frame of it can be reached from every other.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ferroce_engine::{QpState, TraceEvent};
+use ferroce_recording::What;
+use ferroce_visualizer::film::{
+    CHECKPOINTS, Fault, FaultKind, Film, Goal, Message, Op, Reel, Scene, Story, load, tell,
+};
+use proptest::prelude::*;
+
+/// Messages of every kind in both directions.
+fn messages(count: u64) -> Vec<Message> {
+    const OPS: [Op; 7] =
+        [Op::Send, Op::Write, Op::Read, Op::FetchAdd, Op::SendImm, Op::WriteImm, Op::CompareSwap];
+    let message = |n: u64| Message {
+        at_ns: n * 12_000,
+        from: (n % 3 == 2) as u8,
+        op: OPS[n as usize % OPS.len()],
+        len: (n as u32 * 977) % 5_000,
+        ..Message::default()
+    };
+    (0..count).map(message).collect()
+}
+
+fn lossy(count: u64) -> Film {
+    let story = Story {
+        loss: 30_000,
+        corrupt: 10_000,
+        duplicate: 10_000,
+        messages: messages(count),
+        ..Story::default()
+    };
+    story.play().unwrap()
+}
+
+fn straight(film: &Film, position: usize) -> Scene {
+    let mut scene = Scene::new(film);
+    film.frames[..position].iter().for_each(|frame| scene.play(frame));
+    scene
+}
+
+#[test]
+fn a_story_always_makes_the_same_film_and_a_recording_keeps_it() {
+    let film = lossy(40);
+    assert_eq!(film, lossy(40));
+    let mut file = Vec::new();
+    film.write(&mut file).unwrap();
+    let back = load("simulation", &file[..]).unwrap();
+    assert_eq!(back, film);
+    // So short is it: a few bytes for each frame, packets included.
+    assert!(file.len() < film.frames.len() * 60, "{} bytes for {} frames", file.len(), film.frames.len());
+}
+
+#[test]
+fn every_one_of_100_000_frames_is_reached_from_every_other_and_is_the_same() {
+    let film = Arc::new(lossy(9_000));
+    let frames = film.frames.len();
+    assert!(frames > 100_000, "{frames}");
+    let mut reel = Reel::new(Arc::clone(&film));
+    reel.go(frames);
+    let end = reel.scene().clone();
+    // There and back again, in steps of all sizes.
+    let mut place = 77_777;
+    for _ in 0..200 {
+        place = (place * 31 + 7) % frames;
+        reel.go(place);
+        assert_eq!(reel.position(), place);
+        for back in 1..4 {
+            reel.go(place.saturating_sub(back));
+        }
+    }
+    for place in [0, 1, 63, 64, 65, frames / 2, frames - 1, 4_096] {
+        reel.go(place);
+        assert_eq!(*reel.scene(), straight(&film, place), "frame {place}");
+    }
+    reel.go(usize::MAX);
+    assert_eq!(*reel.scene(), end);
+    assert!(frames / CHECKPOINTS < 1_000, "the way from a checkpoint is short");
+}
+
+#[test]
+fn the_past_can_be_changed_and_the_branches_compared() {
+    let story = Story { messages: messages(6), ..Story::default() };
+    let film = story.play().unwrap();
+    let sent = |frame: &&ferroce_recording::Record| matches!(frame.what, What::Packet(_));
+    let victim = film.frames.iter().position(|frame| sent(&frame)).unwrap();
+    let again = |film: &Film| film.find(0, false, &Goal::Retransmission);
+    assert_eq!(again(&film), None);
+    for kind in [FaultKind::Drop, FaultKind::Corrupt] {
+        let branch = film.fork(victim, kind).unwrap();
+        assert_eq!(film.parting(&branch), victim, "{kind:?}");
+        assert!(again(&branch).unwrap() > victim);
+        assert!(branch.find(victim, false, &Goal::Loss).unwrap() == victim + 1);
+        assert_eq!(branch.story.as_ref().unwrap().faults, [Fault { host: 0, nth: 1, kind }]);
+        // Changed back, it is what it was.
+        let healed = branch.fork(victim, FaultKind::Deliver).unwrap();
+        assert_eq!(healed.frames, film.frames);
+    }
+    assert!(film.fork(victim + 100_000, FaultKind::Drop).is_err());
+    assert!(Film::default().fork(0, FaultKind::Drop).is_err());
+}
+
+#[test]
+fn goals_are_found_in_both_directions() {
+    let faults = vec![Fault { host: 0, nth: 2, kind: FaultKind::Drop }];
+    let message = Message { len: 4_000, ..Message::default() };
+    let film = Story { messages: vec![message], faults, ..Story::default() }.play().unwrap();
+    let at = |goal: Goal| film.find(0, false, &goal).unwrap_or_else(|| panic!("{goal:?}"));
+    let told = |position: usize| tell(&film, &film.frames[position - 1]);
+    assert_eq!(told(at(Goal::Loss)), "A SEND_MIDDLE 011 leaves: lost on its way");
+    assert_eq!(told(at(Goal::Nak)), "B sends NAK sequence 011");
+    assert_eq!(told(at(Goal::Retransmission)), "A sends SEND_MIDDLE 011 again");
+    assert_eq!(told(at(Goal::Words("GAP".to_owned()))), "B finds a gap: 012 came, 011 is next");
+    assert_eq!(told(at(Goal::Completion)), "B completes request 1");
+    assert!(at(Goal::Loss) < at(Goal::Nak) && at(Goal::Nak) < at(Goal::Retransmission));
+    let end = film.frames.len();
+    assert_eq!(film.find(end, true, &Goal::Loss), Some(at(Goal::Loss)));
+    assert_eq!(film.find(end, false, &Goal::Event), None);
+    assert_eq!(film.find(usize::MAX, true, &Goal::Failure), None);
+}
+
+#[test]
+fn a_scene_knows_queues_psns_and_states() {
+    let messages = vec![
+        Message { len: 3_000, ..Message::default() },
+        Message { at_ns: 1, bad_key: true, op: Op::Write, len: 10, ..Message::default() },
+    ];
+    let film = Story { messages, ..Story::default() }.play().unwrap();
+    let posted = film.find(0, false, &Goal::Words("posts send request 2".to_owned())).unwrap();
+    let scene = straight(&film, posted);
+    let qp = scene.hosts[0].qps.values().next().unwrap();
+    assert_eq!((qp.state, qp.sends.len()), (QpState::Rts, 2));
+    assert_eq!(qp.sends[0].psns.map(|(first, _)| first.value()), Some(0x10));
+    let end = straight(&film, film.frames.len());
+    let states: Vec<QpState> = end.hosts.iter().map(|host| host.qps.values().next().unwrap().state).collect();
+    assert_eq!(states, [QpState::Err; 2]);
+    let qp = end.hosts[0].qps.values().next().unwrap();
+    assert_eq!((qp.ended, qp.sends.len()), ([1, 1, 0], 0));
+    assert_eq!(end.hosts[1].counts["refusals"], 1);
+}
+
+#[test]
+fn captures_are_films_too() {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/captures"));
+    let mut films = 0;
+    for entry in fs::read_dir(&folder).unwrap().chain(fs::read_dir(folder.join("edge")).unwrap()) {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "pcap") {
+            let film = load("a capture", &fs::read(&path).unwrap()[..]).unwrap();
+            let scene = straight(&film, film.frames.len());
+            assert_eq!(scene.hosts.len(), film.hosts.len(), "{}", path.display());
+            films += 1;
+        }
+    }
+    assert!(films > 300);
+    let film = load("loss", &fs::read(folder.join("loss_rc_send_5000.pcap")).unwrap()[..]).unwrap();
+    let gap = film.find(0, false, &Goal::Loss).unwrap();
+    assert!(matches!(film.frames[gap - 1].what, What::Device(TraceEvent::Gap { .. })));
+    assert!(straight(&film, film.frames.len()).rungs.iter().any(|rung| rung.again));
+}
+
+#[test]
+fn impossible_scenarios_are_refused_with_a_reason() {
+    for (text, word) in [
+        ("{", "EOF"),
+        (r#"{"mtu": 1000}"#, "mtu"),
+        (r#"{"timeout": 0}"#, "timeout"),
+        (r#"{"messages": [{"from": 2}]}"#, "hosts"),
+        (r#"{"messages": [{"at_ns": 5}, {"at_ns": 4}]}"#, "order"),
+        (r#"{"messages": [{"len": 4000000000}]}"#, "longer"),
+        (r#"{"weather": "rain"}"#, "weather"),
+    ] {
+        let error = load("it", text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_file_holds_nothing_panics(
+        cut in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        raw in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = load("raw", &raw[..]);
+        let mut file = Vec::new();
+        lossy(3).write(&mut file).unwrap();
+        file.truncate(cut.index(file.len()) + 1);
+        for (place, value) in changes {
+            let at = place.index(file.len());
+            file[at] = value;
+        }
+        if let Ok(film) = load("changed", &file[..]) {
+            let mut reel = Reel::new(Arc::new(film));
+            reel.go(usize::MAX);
+            reel.go(3);
+        }
+    }
+
+    #[test]
+    fn whatever_devices_say_a_scene_takes_it(order in prop::collection::vec(any::<prop::sample::Index>(), 0..300)) {
+        let film = lossy(20);
+        let mut scene = Scene::new(&film);
+        order.iter().for_each(|at| scene.play(&film.frames[at.index(film.frames.len())]));
+        prop_assert_eq!(scene.position, order.len());
+    }
+}
