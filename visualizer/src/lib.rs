@@ -10,5 +10,6 @@ pub mod film;
 pub mod ladder;
 pub mod machine;
 pub mod player;
+pub mod top;
 pub mod tui;
 pub mod why;

@@ -12,6 +12,7 @@ mod pingpong;
 mod replay;
 mod run;
 mod sim;
+mod top;
 
 use crate::failure::Failure;
 
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Replay(replay::Args),
     Run(run::Args),
     Sim(sim::Args),
+    Top(top::Args),
 }
 
 impl Command {
@@ -49,6 +51,7 @@ impl Command {
             Self::Replay(args) => replay::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Sim(args) => sim::run(&args),
+            Self::Top(args) => top::run(&args),
         }
     }
 }

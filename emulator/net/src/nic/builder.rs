@@ -11,6 +11,7 @@ use ferroce_engine::{
 };
 
 use super::core::Core;
+use super::monitor::Monitor;
 use super::progress::{Kicker, Progress};
 use super::{Clock, Nic, Shared};
 use crate::attachment::Attachment;
@@ -47,6 +48,7 @@ pub struct NicBuilder<T = NoTrace> {
     icrc: IcrcCheck,
     faults: Faults,
     recording: Option<Box<dyn Write + Send>>,
+    visible: bool,
     trace: T,
 }
 
@@ -66,6 +68,7 @@ impl NicBuilder {
             icrc: IcrcCheck::default(),
             faults: Faults::default(),
             recording: None,
+            visible: false,
             trace: NoTrace,
         }
     }
@@ -150,6 +153,12 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         NicBuilder { faults, ..self }
     }
 
+    /// Lets other processes of this user look at the NIC: [`Look`](crate::Look), and `ferroce top`. Where that cannot
+    /// be, the NIC works without.
+    pub fn visible(self) -> Self {
+        NicBuilder { visible: true, ..self }
+    }
+
     /// Records what is sent and received, after faults on the way out and before faults on the way in, as pcap
     /// into `out`.
     pub fn record(self, out: impl Write + Send + 'static) -> Self {
@@ -182,6 +191,7 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             icrc: self.icrc,
             faults: self.faults,
             recording: self.recording,
+            visible: self.visible,
         }
     }
 
@@ -223,7 +233,9 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         let shared = Arc::new(Shared { core: Gate::new(core), kicker: Kicker::new()?, clock });
         rest_at_forks(&shared);
         let _progress = Progress::start(&shared, &self.name)?;
-        Ok(Nic { shared, _progress, info })
+        // A NIC works as well where nobody can look at it.
+        let _monitor = self.visible.then(|| Monitor::start(&shared).ok()).flatten();
+        Ok(Nic { shared, _progress, _monitor, info })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod core;
+mod monitor;
 mod notify;
 mod outbox;
 mod progress;
@@ -56,6 +57,8 @@ pub struct Nic<T: TraceSink = NoTrace> {
     shared: Arc<Shared<T>>,
     /// Ends with this.
     _progress: Progress<T>,
+    /// The same, if the NIC is visible.
+    _monitor: Option<monitor::Monitor>,
     info: LinkInfo,
 }
 

@@ -80,6 +80,7 @@ const SRQ_LIMIT_REACHED: c_uint = 15;
 impl Engine {
     pub(super) fn open(device: &Device, settings: &Settings) -> Result<Arc<Engine>, Errno> {
         let mut builder = Nic::builder()
+            .visible()
             .name(format!("ferroce{}", device.index))
             .personality(settings.personality.clone())
             .faults(settings.faults);

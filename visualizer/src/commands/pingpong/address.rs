@@ -39,7 +39,7 @@ impl Wish {
     /// Opens a NIC that can reach `peer`, and says which of its addresses does.
     pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<(Context, u8), Failure> {
         let builder = || {
-            let nic = Nic::builder().faults(with.faults).personality(with.personality.clone());
+            let nic = Nic::builder().visible().faults(with.faults).personality(with.personality.clone());
             if let Some(mtu) = with.path_mtu { nic.path_mtu(mtu) } else { nic }
         };
         if let Some(link) = &self.link {

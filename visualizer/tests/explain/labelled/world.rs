@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ferroce_engine::Flow;
 use ferroce_engine::*;
 use ferroce_fabric::*;
 use ferroce_wire::ip::{Datagram, IpHeader, Ipv4Header};
