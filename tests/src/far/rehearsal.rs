@@ -62,7 +62,8 @@ impl<'a> Way<'a> {
             "test -e /run/sshd.pid || {{ mkdir -p /run/sshd; chmod 755 /run/sshd; \
              echo '{}' > /run/ferroce.pub; ssh-keygen -q -t ed25519 -N '' -f /run/ferroce-host-key; \
              {SERVER} -f /dev/null -h /run/ferroce-host-key -o AuthorizedKeysFile=/run/ferroce.pub \
-             -o StrictModes=no -o PasswordAuthentication=no -o PidFile=/run/sshd.pid; }}",
+             -o StrictModes=no -o PasswordAuthentication=no -o PidFile=/run/sshd.pid; }}; \
+             until grep -q ':0016 .* 0A ' /proc/net/tcp; do sleep 0.1; done",
             public.trim()
         ))?;
         Ok(Self { guest, key })
@@ -120,9 +121,11 @@ impl<'a> Way<'a> {
     fn is_clean(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = self
-                .guest
-                .check("ls -d /tmp/ferroce-interop-* 2>/dev/null; pgrep -f '[f]erroce-interop-'; true")?;
+            // Brackets, so that the shell that looks does not find itself.
+            let left = self.guest.check(
+                "ls -d /tmp/ferroce-interop-* 2>/dev/null; \
+                 pgrep -f '[s]erver.py /tmp/|[F]ar end of an interop run'; true",
+            )?;
             if left.trim().is_empty() {
                 return Ok(());
             }
