@@ -1,14 +1,13 @@
 //! All devices, opened once for connection management as librdmacm does it.
 
 use std::ffi::c_int;
-use std::sync::OnceLock;
 
 use ferroce::Context;
 use ferroce::cm::Manager;
 
 use crate::abi;
 use crate::border::{Errno, NO_MEMORY, export, pointer};
-use crate::process::devices;
+use crate::process::{Own, devices};
 use crate::verbs::{context, open};
 
 /// The devices that could be opened.
@@ -19,8 +18,19 @@ pub(super) struct World {
 
 /// The devices; ENODEV when there are none.
 pub(super) fn world() -> Result<&'static World, Errno> {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    let world = WORLD.get_or_init(|| {
+    static WORLD: Own<&'static World> = Own::new();
+    WORLD.get_or_make(
+        |world| Some(*world),
+        || {
+            let world = World::open()?;
+            Ok((world, world))
+        },
+    )
+}
+
+impl World {
+    /// Opens all devices, for as long as the process lives.
+    fn open() -> Result<&'static World, Errno> {
         let manager = Manager::new();
         let mut contexts = Vec::new();
         for pointer in devices().iter().filter_map(|device| open(device).ok()) {
@@ -30,12 +40,10 @@ pub(super) fn world() -> Result<&'static World, Errno> {
                 contexts.push((opened.engine.context.clone(), pointer as usize));
             }
         }
-        World { manager, contexts }
-    });
-    if world.contexts.is_empty() { Err(Errno(libc::ENODEV)) } else { Ok(world) }
-}
+        let none = contexts.is_empty();
+        if none { Err(Errno(libc::ENODEV)) } else { Ok(Box::leak(Box::new(World { manager, contexts }))) }
+    }
 
-impl World {
     /// The context of a NIC, as C programs know it.
     pub(super) fn pointer(&self, of: &Context) -> *mut abi::Context {
         let found = self.contexts.iter().find(|(known, _)| known.is_same(of));

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
 use ferroce_engine::DeviceConfig;
-use parking_lot::Mutex;
 
 use super::engine::Engine;
 use super::explain;
+use super::own::Own;
 use super::settings::Settings;
 use crate::abi::{self, Plain};
 use crate::border::{Errno, INVALID};
@@ -27,8 +27,8 @@ pub(crate) struct Device {
     pub(crate) addresses: Vec<IpAddr>,
     /// Its EUI-64.
     pub(crate) guid: [u8; 8],
-    /// The NIC, while anything uses it.
-    engine: Mutex<Weak<Engine>>,
+    /// The NIC, while anything in this process uses it.
+    engine: Own<Weak<Engine>>,
 }
 
 // SAFETY: the C part holds no pointers but to itself, and nothing is written to it after it was made.
@@ -77,7 +77,7 @@ impl Device {
         fill(&mut c.dev_path, sysfs.join(format!("class/infiniband_verbs/uverbs{index}")).as_os_str());
         fill(&mut c.ibdev_path, sysfs.join("class/infiniband").join(name).as_os_str());
         let guid = DeviceConfig::new("", addresses).guid().to_be_bytes();
-        let (addresses, engine) = (addresses.to_vec(), Mutex::new(Weak::new()));
+        let (addresses, engine) = (addresses.to_vec(), Own::new());
         Box::leak(Box::new(Device { c, behind: [0; 128], index, guid, addresses, engine }))
     }
 
@@ -101,15 +101,12 @@ impl Device {
         process().settings.part_id.unwrap_or(FERROCE_PART)
     }
 
-    /// Its NIC, which is opened when nothing uses it yet.
+    /// Its NIC, which is opened when nothing in this process uses it yet.
     pub(crate) fn open(&'static self) -> Result<Arc<Engine>, Errno> {
-        let mut slot = self.engine.lock();
-        if let Some(engine) = slot.upgrade() {
-            return Ok(engine);
-        }
-        let engine = Engine::open(self, &process().settings)?;
-        *slot = Arc::downgrade(&engine);
-        Ok(engine)
+        self.engine.get_or_make(Weak::upgrade, || {
+            let engine = Engine::open(self, &process().settings)?;
+            Ok((Arc::downgrade(&engine), engine))
+        })
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod device;
 mod engine;
+mod own;
 mod settings;
 
 pub(crate) use device::{Device, device, devices};
 pub(crate) use engine::{AsyncQueue, Engine, Id, Subject};
+pub(crate) use own::Own;
 
 use std::fmt::Display;
 
