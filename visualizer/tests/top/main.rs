@@ -77,7 +77,7 @@ fn a_directory_that_others_may_enter_is_not_used() {
     std::fs::set_permissions(&place.0, mode).unwrap();
     let output = place.ferroce(&["top", "--plain"]).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("this user's alone"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("others may enter it"));
 }
 
 fn nic(now: u64, sent: u64) -> NicLook {
