@@ -131,6 +131,19 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
         self.shared.call(|core, now| core.device.post_recv(now, qp, wrs))
     }
 
+    /// Does some of the work that the NIC's thread would do soon: receives, and sends what follows from that. Never
+    /// waits.
+    ///
+    /// Other NICs on the same address may depend on it. The kernel gives messages of connection management to any of
+    /// them, to be handed on to the one that they are for: even those that this NIC has sent itself, which are lost
+    /// when the process ends too soon. Who says a last word to such a neighbour calls this afterwards.
+    pub fn progress(&self) {
+        self.shared.call(|core, now| {
+            core.receive(now);
+            core.transmit(now);
+        });
+    }
+
     /// Moves completions to `out`, as many as there are and fit, and says how many. If there are none, does some
     /// of the network's work and looks again. Never waits.
     ///

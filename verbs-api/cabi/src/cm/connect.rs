@@ -79,7 +79,25 @@ unsafe fn accept(pointer: *mut abi::CmId, param: *const abi::ConnParam) -> Resul
 }
 
 unsafe fn reject(pointer: *mut abi::CmId, data: *const c_void, len: u8) -> Result<(), Errno> {
-    Ok(id(pointer)?.id.reject(&bytes(data, len))?)
+    let body = id(pointer)?;
+    body.id.reject(&bytes(data, len))?;
+    last_word(body);
+    Ok(())
+}
+
+unsafe fn disconnect(pointer: *mut abi::CmId) -> Result<(), Errno> {
+    let body = id(pointer)?;
+    body.id.disconnect()?;
+    last_word(body);
+    complete(pointer)
+}
+
+/// What was said reaches a peer on the same address even if the program ends now. The kernel's connection manager,
+/// which programs know, lives on.
+fn last_word(body: &CmId) {
+    if let Some(context) = body.id.context() {
+        context.nic().progress();
+    }
 }
 
 /// The next request to a synchronous identifier that listens.
@@ -151,8 +169,7 @@ export! {
     }
 
     "RDMACM_1.0" fn rdma_disconnect(pointer: *mut abi::CmId) -> c_int {
-        let ended = id(pointer).and_then(|body| Ok(body.id.disconnect()?));
-        number(ended.and_then(|()| complete(pointer)).map(|()| 0))
+        number(disconnect(pointer).map(|()| 0))
     }
 
     "RDMACM_1.2" fn rdma_establish(pointer: *mut abi::CmId) -> c_int {
