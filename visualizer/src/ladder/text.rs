@@ -85,10 +85,10 @@ mod tests {
         let ends = ["one".to_owned(), "other".to_owned()];
         let ladder = Ladder { ends, rungs: vec![rung(0, false), rung(0, true), rung(1, false)], left_out: 2 };
         let expected = [
-            "packet         ms one           other",
-            "     1      1.500 |-SEND 0x000001--->| note",
-            "     1      1.500 |-SEND 0x000001-x  | note",
-            "     1      1.500 |<...SEND 0x000001.| note",
+            "packet         ms one            other",
+            "     1      1.500 |-SEND 0x000001---->| note",
+            "     1      1.500 |-SEND 0x000001--x  | note",
+            "     1      1.500 |<....SEND 0x000001.| note",
             "... and 2 packets more",
         ];
         assert_eq!(lines(&ladder, 0, &Strokes::ASCII), expected);

@@ -63,6 +63,9 @@ fn files_are_written_as_asked_for() {
         "--pcap",
         pcap.to_str().unwrap(),
         "--json",
+        // Long enough for messages to arrive.
+        "--set",
+        "duration=1ms",
     ];
     let json: serde_json::Value =
         serde_json::from_str(&text(&ferroce(&[&SHORT[..], &args].concat()))).unwrap();

@@ -90,6 +90,10 @@ impl Scenario {
     /// # Errors
     /// As [`parse`](Scenario::parse), and when a key leads through something that is no table.
     pub fn parse_with(text: &str, changes: &[(&str, &str)]) -> Result<Scenario, ScenarioError> {
+        if changes.is_empty() {
+            // Only the text itself has lines to name.
+            return Scenario::parse(text);
+        }
         let mut table: toml::Table =
             text.parse().map_err(|error: toml::de::Error| ScenarioError(error.to_string()))?;
         for (key, value) in changes {
