@@ -418,8 +418,10 @@ impl Requester {
 
     /// Whether this packet sets the AckReq bit.
     fn asks<T>(&self, wqe: &SendWqe, plan: &Plan, ctx: &Ctx<'_, T>) -> bool {
-        // Long messages ask on their way too: the timer must see that the peer is at work.
-        if plan.wants_response || self.ask || self.unasked + 1 >= self.window(ctx) / 8 {
+        // Long messages ask on their way too: the timer must see that the peer is at work. While nothing gets on every
+        // packet asks: if it had to arrive together with a later one that asks, tries would be used up sooner.
+        let stalled = self.retries < self.config.retry_cnt;
+        if plan.wants_response || self.ask || stalled || self.unasked + 1 >= self.window(ctx) / 8 {
             return true;
         }
         if !plan.ends {

@@ -120,6 +120,24 @@ fn retries_are_counted_and_then_it_is_over() {
 }
 
 #[test]
+fn what_arrives_after_a_timeout_is_progress_even_if_the_end_is_lost_again() {
+    let mut pair = Pair::new(Setup { rts: |rts| rts.retry_cnt = Some(2), ..Setup::default() });
+    let (mut firsts, mut lasts) = (0, 0);
+    pair.fate = Box::new(move |_, _, packet| {
+        let (count, lost) = match packet[0] {
+            0x06 => (&mut firsts, 1),
+            0x08 => (&mut lasts, 3),
+            _ => return Fate::Deliver,
+        };
+        *count += 1;
+        if *count <= lost { Fate::Drop } else { Fate::Deliver }
+    });
+    write(&mut pair, 1, 2048);
+    pair.run_for(1_000_000);
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
+}
+
+#[test]
 fn timeout_zero_waits_for_ever() {
     let mut pair = Pair::new(Setup { rts: |rts| rts.timeout = Some(0), ..Setup::default() });
     drop_one(&mut pair, 0, 0);
