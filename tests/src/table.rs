@@ -31,6 +31,7 @@ const OPERATIONS: &[(&str, &str)] = &[
     ("srq", "shared receive queues"),
     ("mcast", "multicast"),
     ("multicast", "multicast"),
+    ("connecting", "connection management"),
     ("cm", "connection management"),
     ("local", "mistakes of the requester"),
     ("psn", "PSNs that wrap"),
