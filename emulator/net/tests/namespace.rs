@@ -20,6 +20,16 @@ fn done(end: &End) -> [(u64, WcStatus); 2] {
     done
 }
 
+/// Opens a NIC. A process that another test is starting has our sockets until it is what it will be: then again.
+fn open(builder: impl Fn() -> NicBuilder) -> Result<Nic, NetError> {
+    loop {
+        match builder().open() {
+            Err(NetError::PortInUse { .. }) => thread::yield_now(),
+            result => break result,
+        }
+    }
+}
+
 /// Messages in both directions between the two ends, over IPv4 and IPv6.
 fn exchange_over_ethernet(check: IcrcCheck, mtu: usize, path_mtu: PathMtu) {
     let (to_left, to_right) = (mpsc::channel(), mpsc::channel());
@@ -31,7 +41,7 @@ fn exchange_over_ethernet(check: IcrcCheck, mtu: usize, path_mtu: PathMtu) {
                 4 => addr(&format!("192.0.2.{number}")),
                 _ => addr(&format!("2001:db8::{number}")),
             };
-            let nic = Nic::builder().address(own(number)).icrc(check).open().unwrap();
+            let nic = open(|| Nic::builder().address(own(number)).icrc(check)).unwrap();
             assert_eq!(nic.with(|dev, _| dev.config().mtu), path_mtu);
             assert_eq!(
                 nic.info().ports[0].icrc == IcrcMode::Partial,
@@ -74,17 +84,10 @@ fn ethernet_of_9000_bytes_with_partial_icrc_checks() {
 fn an_mtu_that_is_too_small_is_explained() {
     at_both_ends(1500, |number| {
         let name = if number == 1 { "left" } else { "right" };
-        let open = |mtu: Option<PathMtu>| loop {
-            let nic = Nic::builder().interface(name);
-            match mtu.into_iter().fold(nic, NicBuilder::path_mtu).open() {
-                // A process that another test is starting has our sockets until it is what it will be.
-                Err(NetError::PortInUse { .. }) => thread::yield_now(),
-                result => break result,
-            }
-        };
-        let ports = open(None).unwrap().info().ports.clone();
+        let builder = || Nic::builder().interface(name);
+        let ports = open(builder).unwrap().info().ports.clone();
         assert_eq!(ports.iter().map(|port| port.addr.is_ipv4()).collect::<Vec<_>>(), [true, false]);
-        let error = open(Some(PathMtu::Mtu4096)).err().unwrap().to_string();
+        let error = open(|| builder().path_mtu(PathMtu::Mtu4096)).err().unwrap().to_string();
         for part in ["path MTU 4096", "4192", name, "1500", "use path MTU 1024"] {
             assert!(error.contains(part), "{part}: {error}");
         }
