@@ -29,6 +29,13 @@ pub enum Verdict {
     Failed(Failure),
 }
 
+/// A student's file, compiled as it is now. It can be checked with several seeds.
+pub struct Attempt<'a> {
+    folder: &'a Folder,
+    lab: &'a Lab,
+    compiled: Compiled,
+}
+
 /// Checks the student's file of `lab` with questions drawn from `seed`, and records the progress.
 ///
 /// Takes at most half a minute to compile, five seconds for an answer, and a minute in all, whatever the file is.
@@ -36,21 +43,39 @@ pub enum Verdict {
 /// # Errors
 /// When there is nothing to check or no compiler. A file that does not compile is a failed check.
 pub fn check(folder: &Folder, lab: &Lab, seed: u64) -> Result<Check, LabError> {
-    let mut passed = Vec::new();
-    let program = Program::compile(folder, lab)?;
-    let wrong = match &program {
-        Compiled::Ready(program) => ask(program, lab, seed, &mut passed)?,
-        Compiled::Refused(words) => Some(Trouble::Refused(words.clone())),
-        Compiled::TimedOut => Some(Trouble::CompileTime),
-    };
-    folder.record(lab, |progress| {
-        progress.passed = passed.iter().map(|&name| name.to_owned()).collect();
-    })?;
-    let verdict = match wrong {
-        None => Verdict::Passed,
-        Some(trouble) => Verdict::Failed(trouble.tell(folder, lab, passed.len(), seed)),
-    };
-    Ok(Check { seed, passed, verdict })
+    Attempt::compile(folder, lab)?.check(seed)
+}
+
+impl<'a> Attempt<'a> {
+    /// Compiles the student's file of `lab`, in half a minute at most. If the compiler refuses it, every check fails.
+    ///
+    /// # Errors
+    /// When there is nothing to check or no compiler.
+    pub fn compile(folder: &'a Folder, lab: &'a Lab) -> Result<Attempt<'a>, LabError> {
+        Ok(Attempt { folder, lab, compiled: Program::compile(folder, lab)? })
+    }
+
+    /// Asks questions drawn from `seed`, and records the progress; takes a minute at most.
+    ///
+    /// # Errors
+    /// When the program could not be run, or the progress not be written.
+    pub fn check(&self, seed: u64) -> Result<Check, LabError> {
+        let &Attempt { folder, lab, ref compiled } = self;
+        let mut passed = Vec::new();
+        let wrong = match compiled {
+            Compiled::Ready(program) => ask(program, lab, seed, &mut passed)?,
+            Compiled::Refused(words) => Some(Trouble::Refused(words.clone())),
+            Compiled::TimedOut => Some(Trouble::CompileTime),
+        };
+        folder.record(lab, |progress| {
+            progress.passed = passed.iter().map(|&name| name.to_owned()).collect();
+        })?;
+        let verdict = match wrong {
+            None => Verdict::Passed,
+            Some(trouble) => Verdict::Failed(trouble.tell(folder, lab, passed.len(), seed)),
+        };
+        Ok(Check { seed, passed, verdict })
+    }
 }
 
 /// What kept a student from passing.

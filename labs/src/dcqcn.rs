@@ -145,8 +145,9 @@ struct Calls(Vec<Call>);
 
 impl Calls {
     fn draw(step: &str, number: usize, dice: &mut Dice) -> Calls {
-        // A cut first: before it the engine has no timers.
-        let mut calls = vec![Call::Cnp];
+        // A cut first: before it the engine has no timers. Only after more of them R_T is below line rate, which hides
+        // by how much it is raised.
+        let mut calls = vec![Call::Cnp; 1 + number % 2];
         for _ in 0..8 + 6 * number {
             let call = match (step, dice.number(3)) {
                 (CUT, 0..4) => Call::Cnp,
@@ -158,7 +159,20 @@ impl Calls {
             };
             calls.push(call);
         }
+        if number > 3 {
+            calls.extend(Calls::that_tell(step));
+        }
         Calls(calls)
+    }
+
+    /// Calls in which every part of the formulas shows, whatever was drawn.
+    fn that_tell(step: &str) -> Vec<Call> {
+        use Call::{Alpha, Bytes, Cnp, Timer};
+        match step {
+            CUT => vec![Cnp, Alpha, Cnp, Cnp],
+            RECOVER => [vec![Cnp; 2], vec![Timer; 4], vec![Cnp], vec![Timer; 8]].concat(),
+            _ => [vec![Cnp; 2], [Timer, Bytes].repeat(8)].concat(),
+        }
     }
 }
 

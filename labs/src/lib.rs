@@ -45,7 +45,7 @@ mod psn;
 mod stage;
 mod talk;
 
-pub use check::{Check, Verdict, check};
+pub use check::{Attempt, Check, Verdict, check};
 pub use course::{COURSE, Lab, Step, lab};
 pub use dice::fresh_seed;
 pub use error::LabError;
