@@ -40,8 +40,7 @@ impl Requester {
         psn: Psn,
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
-        let before = self.una;
-        if self.advance(conn, psn.next(), ctx) { Ok(()) } else { self.implied_nak(conn, before, ctx) }
+        self.reach(conn, psn.next(), ctx).map(|_| ())
     }
 
     fn read_response<T: TraceSink>(
@@ -50,9 +49,9 @@ impl Requester {
         packet: &Packet<'_>,
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
-        let (psn, before) = (packet.headers.bth.psn, self.una);
-        if !self.advance(conn, psn, ctx) {
-            return self.implied_nak(conn, before, ctx);
+        let psn = packet.headers.bth.psn;
+        if !self.reach(conn, psn, ctx)? {
+            return Ok(());
         }
         let seq = self.sq.front();
         if packet.payload.is_empty() && self.sq.get(seq).is_some_and(|wqe| wqe.op.is_placement()) {
@@ -89,9 +88,9 @@ impl Requester {
         packet: &Packet<'_>,
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
-        let (psn, before) = (packet.headers.bth.psn, self.una);
-        if !self.advance(conn, psn, ctx) {
-            return self.implied_nak(conn, before, ctx);
+        let psn = packet.headers.bth.psn;
+        if !self.reach(conn, psn, ctx)? {
+            return Ok(());
         }
         let seq = self.sq.front();
         let is_atomic = self.sq.get(seq).is_some_and(|wqe| wqe.op.is_atomic());
@@ -134,8 +133,8 @@ impl Requester {
             }
         };
         let before = self.una;
-        if !self.advance(conn, psn, ctx) {
-            return self.implied_nak(conn, before, ctx);
+        if !self.reach(conn, psn, ctx)? {
+            return Ok(());
         }
         if let Some(status) = status {
             ctx.counters.fatal_nak_rcvd += 1;
@@ -150,15 +149,16 @@ impl Requester {
         }
     }
 
-    /// A later packet was answered before the READ or atomic at `una` (IBTA 9.7.5.2.8).
-    fn implied_nak<T: TraceSink>(
-        &mut self,
-        conn: &Conn,
-        before: Psn,
-        ctx: &mut Ctx<'_, T>,
-    ) -> Result<(), Failure> {
+    /// Takes every packet before `to` as acknowledged. False when a READ or atomic among them was not answered:
+    /// its answer must be lost (IBTA 9.7.5.2.8), and it is asked for again.
+    fn reach<T: TraceSink>(&mut self, conn: &Conn, to: Psn, ctx: &mut Ctx<'_, T>) -> Result<bool, Failure> {
+        let before = self.una;
+        if self.advance(conn, to, ctx) {
+            return Ok(true);
+        }
         ctx.counters.implied_nak_seq_err += 1;
-        self.gap_reported(conn, LossCause::ImpliedNak, before, ctx)
+        self.gap_reported(conn, LossCause::ImpliedNak, before, ctx)?;
+        Ok(false)
     }
 
     /// The packet at `una` was lost. Before the news of it came, `una` was `before`.

@@ -190,17 +190,16 @@ impl Requester {
         train: &mut Train,
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
-        if !self.wants_to_send() {
-            return Step::Idle;
-        }
-        if let Err(status) = self.do_local(conn, ctx).and_then(|()| self.begin(conn, ctx)) {
+        loop {
+            if !self.wants_to_send() {
+                return Step::Idle;
+            }
+            let Err(status) = self.do_local(conn, ctx).and_then(|()| self.begin(conn, ctx)) else { break };
             let step = self.cannot_begin(status);
-            // A probe may have put an earlier packet in its place.
-            return if self.stuck.is_none() && step == Step::Idle {
-                self.emit(conn, limits, train, ctx)
-            } else {
-                step
-            };
+            if self.stuck.is_some() || step != Step::Idle {
+                return step;
+            }
+            // A probe has put an earlier packet in its place.
         }
         let Some(wqe) = self.sq.get(self.cursor).filter(|wqe| wqe.started) else { return Step::Idle };
         if !self.window_allows(wqe, ctx) {
