@@ -32,6 +32,8 @@ counters! {
     duplicate_request,
     /// Request packets received behind a gap.
     out_of_seq_request,
+    /// Request packets received behind a gap and kept until it is closed.
+    kept_early,
     /// PSN sequence error NAKs sent.
     seq_nak_sent,
     /// PSN sequence error NAKs received.

@@ -9,6 +9,7 @@ use core::fmt;
 use ferroce_wire::{NakCode, Psn};
 
 use crate::congestion::{Congestion, Dcqcn, DcqcnParams, Timely, TimelyParams};
+use crate::qp::SelectiveRepeat;
 
 /// How numbers that name things to peers (memory keys, queue-pair numbers) are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,6 +142,18 @@ impl Personality {
         Personality { name: "go-back-0", recovery: Box::new(GoBack0), ..Personality::ferroce() }
     }
 
+    /// Sends again only what is missing, and keeps what comes early.
+    pub fn selective_repeat() -> Personality {
+        let recovery = SelectiveRepeat::default();
+        let window = recovery.keeps;
+        Personality {
+            name: "selective-repeat",
+            window,
+            recovery: Box::new(recovery),
+            ..Personality::ferroce()
+        }
+    }
+
     /// Slows down when switches mark its packets, as data-centre NICs do. `line_rate` is the rate of its port
     /// in bits per second.
     pub fn dcqcn(line_rate: u64) -> Personality {
@@ -164,6 +177,7 @@ impl Personality {
             Personality::connectx(),
             Personality::predictable(),
             Personality::go_back_0(),
+            Personality::selective_repeat(),
             Personality::dcqcn(PORT),
             Personality::timely(PORT),
         ]
@@ -211,6 +225,12 @@ pub trait Recovery: fmt::Debug + Send + Sync {
     /// The PSN to send next: `loss.unacked`, or an earlier one down to `loss.message`. (A later one would skip
     /// packets that nobody has, and is taken for `loss.unacked`.)
     fn resume(&self, loss: &Loss) -> Psn;
+
+    /// How many packets behind a gap a responder keeps until the gap is closed, instead of having them sent again.
+    /// A requester that keeps packets itself leaves out what its peer keeps.
+    fn keeps(&self) -> u32 {
+        0
+    }
 
     /// A copy of this policy.
     fn boxed_clone(&self) -> Box<dyn Recovery>;

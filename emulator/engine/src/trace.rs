@@ -156,6 +156,13 @@ pub enum TraceEvent {
         /// PSN that came.
         got: Psn,
     },
+    /// The responder keeps a packet that came too early.
+    Kept {
+        /// Queue pair.
+        qp: Qpn,
+        /// PSN of the packet.
+        psn: Psn,
+    },
     /// The responder refused a request.
     Refused {
         /// Queue pair.

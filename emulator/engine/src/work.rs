@@ -377,6 +377,11 @@ impl SendWqe {
         matches!(self.op, SendOp::Read(_))
     }
 
+    /// PSNs that the packet at index `index` uses up, when a READ is asked for in chunks of `chunk` PSNs.
+    pub(crate) fn psns_at(&self, index: u32, chunk: u32) -> u32 {
+        if self.is_read() { (index / chunk + 1).saturating_mul(chunk).min(self.psns) - index } else { 1 }
+    }
+
     /// Request packets of a READ or atomic that cover its PSNs from index `from` up to `to`, when a READ is
     /// asked for in chunks of `chunk` PSNs.
     pub(crate) fn requests_between(&self, from: u32, to: u32, chunk: u32) -> u32 {

@@ -18,20 +18,35 @@ impl Requester {
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
         let bth = &packet.headers.bth;
-        if bth.psn.is_before(self.una) || !bth.psn.is_before(self.max) {
+        let arrived = self.note_arrival(bth, ctx);
+        if !bth.psn.is_before(self.una) && bth.psn.is_before(self.max) {
+            self.respond(conn, packet, ctx)?;
+        } else if arrived.is_none() {
             ctx.counters.stale_response += 1;
             return Ok(());
         }
-        let result = match (bth.opcode.operation(), packet.headers.aeth) {
+        if let Some(psn) = arrived {
+            self.mend(conn, psn, ctx)?;
+        }
+        self.take_stuck().map_or(Ok(()), Err)
+    }
+
+    /// A response to something that waits for one.
+    fn respond<T: TraceSink>(
+        &mut self,
+        conn: &Conn,
+        packet: &Packet<'_>,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Result<(), Failure> {
+        let bth = &packet.headers.bth;
+        match (bth.opcode.operation(), packet.headers.aeth) {
             (_, Some(aeth)) if !matches!(aeth.syndrome, Syndrome::Ack { .. }) => {
                 self.negative(conn, bth.psn, aeth, ctx)
             }
             (Operation::Acknowledge, _) => self.acknowledge(conn, bth.psn, ctx),
             (Operation::AtomicAck, _) => self.atomic_response(conn, packet, ctx),
             _ => self.read_response(conn, packet, ctx),
-        };
-        result?;
-        self.take_stuck().map_or(Ok(()), Err)
+        }
     }
 
     fn acknowledge<T: TraceSink>(
@@ -40,7 +55,7 @@ impl Requester {
         psn: Psn,
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
-        self.reach(conn, psn.next(), ctx).map(|_| ())
+        self.reach(conn, psn.next(), psn.next(), ctx).map(|_| ())
     }
 
     fn read_response<T: TraceSink>(
@@ -50,7 +65,7 @@ impl Requester {
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
         let psn = packet.headers.bth.psn;
-        if !self.reach(conn, psn, ctx)? {
+        if !self.reach(conn, psn, psn.next(), ctx)? {
             return Ok(());
         }
         let seq = self.sq.front();
@@ -79,6 +94,7 @@ impl Requester {
             self.complete_front(conn, WcStatus::Success.into(), ctx);
         }
         self.progress(conn, ctx);
+        self.catch_up(conn, ctx);
         Ok(())
     }
 
@@ -89,7 +105,7 @@ impl Requester {
         ctx: &mut Ctx<'_, T>,
     ) -> Result<(), Failure> {
         let psn = packet.headers.bth.psn;
-        if !self.reach(conn, psn, ctx)? {
+        if !self.reach(conn, psn, psn.next(), ctx)? {
             return Ok(());
         }
         let seq = self.sq.front();
@@ -110,6 +126,7 @@ impl Requester {
         self.responses_due = self.responses_due.saturating_sub(1);
         self.complete_front(conn, WcStatus::Success.into(), ctx);
         self.progress(conn, ctx);
+        self.catch_up(conn, ctx);
     }
 
     /// Anything with a syndrome other than ACK. It acknowledges everything before its PSN.
@@ -133,7 +150,7 @@ impl Requester {
             }
         };
         let before = self.una;
-        if !self.reach(conn, psn, ctx)? {
+        if !self.reach(conn, psn, psn, ctx)? {
             return Ok(());
         }
         if let Some(status) = status {
@@ -150,19 +167,27 @@ impl Requester {
     }
 
     /// Takes every packet before `to` as acknowledged. False when a READ or atomic among them was not answered:
-    /// its answer must be lost (IBTA 9.7.5.2.8), and it is asked for again.
-    fn reach<T: TraceSink>(&mut self, conn: &Conn, to: Psn, ctx: &mut Ctx<'_, T>) -> Result<bool, Failure> {
+    /// its answer must be lost (IBTA 9.7.5.2.8), and it is asked for again. The peer has executed everything before
+    /// `executed`.
+    fn reach<T: TraceSink>(
+        &mut self,
+        conn: &Conn,
+        to: Psn,
+        executed: Psn,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Result<bool, Failure> {
         let before = self.una;
         if self.advance(conn, to, ctx) {
             return Ok(true);
         }
         ctx.counters.implied_nak_seq_err += 1;
+        self.note_executed(executed, ctx);
         self.gap_reported(conn, LossCause::ImpliedNak, before, ctx)?;
         Ok(false)
     }
 
     /// The packet at `una` was lost. Before the news of it came, `una` was `before`.
-    fn gap_reported<T: TraceSink>(
+    pub(super) fn gap_reported<T: TraceSink>(
         &mut self,
         conn: &Conn,
         cause: LossCause,
@@ -171,7 +196,8 @@ impl Requester {
     ) -> Result<(), Failure> {
         // While waiting for a receive the packets behind are reported missing too; going back for this gap a
         // second time would only send the same packets twice.
-        if self.rnr_wait.is_some() || self.gap == Some(self.una) || self.next == self.una {
+        let known = self.gap == Some(self.una) || self.repair.covers(self.una);
+        if self.rnr_wait.is_some() || known || self.next == self.una {
             return Ok(());
         }
         self.gap = Some(self.una);
@@ -243,7 +269,7 @@ impl Requester {
 
     /// Takes every packet before `to` as acknowledged, up to the first READ or atomic that was not answered.
     /// Says whether that was all of them.
-    fn advance<T: TraceSink>(&mut self, conn: &Conn, to: Psn, ctx: &mut Ctx<'_, T>) -> bool {
+    pub(super) fn advance<T: TraceSink>(&mut self, conn: &Conn, to: Psn, ctx: &mut Ctx<'_, T>) -> bool {
         let before = self.una;
         while self.una.is_before(to) {
             self.complete_local(conn, ctx);
@@ -276,6 +302,7 @@ impl Requester {
             self.seek(self.una);
         }
         self.restart_timer(ctx.now);
+        self.repair.advance(self.una);
         let unacked = self.una;
         ctx.trace(|| TraceEvent::Acknowledged { qp: conn.qpn, unacked });
     }

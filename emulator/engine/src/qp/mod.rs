@@ -11,6 +11,7 @@ mod receives;
 mod requester;
 mod responder;
 mod responses;
+mod selective;
 mod state;
 mod uc;
 mod ud;
@@ -24,6 +25,7 @@ pub use address::{AddressVector, AltPath, MigState};
 pub(crate) use attr::Port;
 pub use attr::{AttrMask, QpAttr, QpInfo};
 pub use init::{QpCap, QpInit, QpType};
+pub use selective::SelectiveRepeat;
 pub use state::{QpState, Transition, transitions};
 pub(crate) use ud::Destination;
 

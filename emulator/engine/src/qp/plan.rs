@@ -72,10 +72,9 @@ impl Plan {
     /// A READ that resumes in the middle asks for the rest only. A long one asks for one chunk at a time.
     fn read(&mut self, remote: Remote, wqe: &SendWqe, index: u32, conn: &Conn, chunk: u32) {
         let mtu = conn.mtu.bytes() as u64;
-        let end = (index / chunk + 1).saturating_mul(chunk).min(wqe.psns);
         let skipped = u64::from(index) * mtu;
-        self.psns = end - index;
-        self.ends = end == wqe.psns;
+        self.psns = wqe.psns_at(index, chunk);
+        self.ends = index + self.psns == wqe.psns;
         let len = (wqe.len - skipped).min(u64::from(self.psns) * mtu);
         self.headers.reth = Some(reth(Remote { addr: remote.addr.wrapping_add(skipped), ..remote }, len));
     }

@@ -17,6 +17,7 @@ use ferroce_wire::Psn;
 use super::attr::QpAttr;
 use super::init::QpCap;
 use super::plan::Plan;
+use super::selective::Repair;
 use super::ud::Destinations;
 use super::{Conn, Ctx, Failure, Step};
 use crate::io::{Train, TxLimits, packet_len};
@@ -47,7 +48,7 @@ pub(crate) struct Requester {
     pub(super) destinations: Destinations,
     /// The request whose packet comes next, and which packet of it.
     pub(super) cursor: u64,
-    packet: u32,
+    pub(super) packet: u32,
     /// Requests before this one have been given PSNs.
     pub(super) started: u64,
     pub(crate) una: Psn,
@@ -76,6 +77,7 @@ pub(crate) struct Requester {
     pub(super) gap: Option<Psn>,
     pub(crate) timer: Option<Time>,
     pub(crate) rnr_wait: Option<Time>,
+    pub(super) repair: Repair,
     pub(super) config: Config,
 }
 
@@ -114,6 +116,7 @@ impl Requester {
             gap: None,
             timer: None,
             rnr_wait: None,
+            repair: Repair::default(),
             config: Config::default(),
         }
     }
@@ -131,6 +134,7 @@ impl Requester {
         (self.responses_due, self.unasked, self.ask) = (0, 0, false);
         (self.allowance, self.bearable, self.grow_at) = (u32::MAX, u32::MAX, psn);
         (self.stuck, self.gap, self.timer, self.rnr_wait) = (None, None, None, None);
+        self.repair.reset();
     }
 
     pub(super) fn configure(&mut self, attr: &QpAttr, policy: &Personality) {
@@ -288,6 +292,9 @@ impl Requester {
         } else {
             self.packet += plan.psns;
         }
+        if self.repair.is_under_way() {
+            self.step_over();
+        }
         if self.timer.is_none() {
             self.timer = self.config.timeout.map(|timeout| now + timeout);
         }
@@ -419,7 +426,7 @@ impl Requester {
     fn asks<T>(&self, wqe: &SendWqe, plan: &Plan, ctx: &Ctx<'_, T>) -> bool {
         // Long messages ask on their way too: the timer must see that the peer is at work. While nothing gets on every
         // packet asks: if it had to arrive together with a later one that asks, tries would be used up sooner.
-        let stalled = self.retries < self.config.retry_cnt;
+        let stalled = self.retries < self.config.retry_cnt || (self.repair.is_under_way() && self.repeats());
         if plan.wants_response || self.ask || stalled || self.unasked + 1 >= self.window(ctx) / 8 {
             return true;
         }
@@ -462,6 +469,7 @@ impl Requester {
         let inside = !resume.is_before(loss.message) && !resume.is_after(loss.unacked);
         let resume = if inside { resume } else { loss.unacked };
         self.seek(resume);
+        self.begin_round(cause, ctx);
         let retries_left = self.retries;
         ctx.trace(|| TraceEvent::GoBack { qp: conn.qpn, cause, unacked: loss.unacked, resume, retries_left });
     }

@@ -12,6 +12,7 @@ use super::checks::{Refusal, is_kept, is_placement, takes_receive};
 use super::init::QpInit;
 use super::receives::{Receives, Taken};
 use super::responses::{Resource, ResourceKind};
+use super::selective::Early;
 use super::{Conn, Ctx};
 use crate::event::{AsyncEvent, QpEvent};
 use crate::memory::{Access, AccessDenied};
@@ -33,6 +34,8 @@ pub(crate) struct Responder {
     /// How many of them are kept: `max_dest_rd_atomic`, rounded up to a power of two, since there are
     /// requesters that round their half up.
     pub(super) slots: usize,
+    /// What came too early.
+    pub(super) early: Early,
     /// PSNs to acknowledge, in order.
     pub(super) acks: VecDeque<Psn>,
     /// Requests for acknowledgement that the newest of them answers.
@@ -73,6 +76,7 @@ impl Responder {
             message: Message::None,
             resources: VecDeque::new(),
             slots: 0,
+            early: Early::default(),
             acks: VecDeque::new(),
             coalesced: 0,
             nak: None,
@@ -96,6 +100,7 @@ impl Responder {
     /// Says nothing more.
     pub(super) fn silence(&mut self) {
         self.resources.clear();
+        self.early.clear();
         self.acks.clear();
         self.nak = None;
     }
@@ -124,16 +129,21 @@ impl Responder {
     ) -> Result<(), Fatal> {
         let bth = &packet.headers.bth;
         match bth.psn.distance(self.expected) {
-            0 => {}
-            1.. => {
-                self.gap(conn, bth.psn, ctx);
-                return Ok(());
-            }
-            _ => {
-                self.duplicate(conn, packet, ctx);
-                return Ok(());
-            }
+            0 => self.receive_expected(conn, attr, packet, ctx)?,
+            ahead @ 1.. => self.receive_early(conn, packet, ahead.unsigned_abs(), ctx),
+            _ => self.duplicate(conn, packet, ctx),
         }
+        if self.early.is_empty() { Ok(()) } else { self.catch_up(conn, attr, ctx) }
+    }
+
+    /// The packet whose turn it is.
+    pub(super) fn receive_expected<T: TraceSink>(
+        &mut self,
+        conn: &Conn,
+        attr: &QpAttr,
+        packet: &Packet<'_>,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Result<(), Fatal> {
         self.gap_reported = false;
         self.nak = None;
         if let Err(refusal) = self.check(conn, attr, packet, ctx) {
@@ -142,15 +152,19 @@ impl Responder {
         self.execute(conn, packet, ctx)
     }
 
-    fn gap<T: TraceSink>(&mut self, conn: &Conn, got: Psn, ctx: &mut Ctx<'_, T>) {
+    pub(super) fn gap<T: TraceSink>(&mut self, conn: &Conn, got: Psn, ctx: &mut Ctx<'_, T>) {
         let expected = self.expected;
         ctx.trace(|| TraceEvent::Gap { qp: conn.qpn, expected, got });
         ctx.counters.out_of_seq_request += 1;
-        // Once per gap (IBTA 9.7.5.2.3): the packets behind it tell nothing new.
+        self.report_gap(ctx);
+    }
+
+    /// Once per gap (IBTA 9.7.5.2.3): the packets behind it tell nothing new.
+    pub(super) fn report_gap<T>(&mut self, ctx: &mut Ctx<'_, T>) {
         if !self.gap_reported {
             self.gap_reported = true;
             ctx.counters.seq_nak_sent += 1;
-            self.nak = Some((expected, Syndrome::Nak(NakCode::PsnSequence)));
+            self.nak = Some((self.expected, Syndrome::Nak(NakCode::PsnSequence)));
         }
     }
 
@@ -394,7 +408,7 @@ impl Responder {
 
     /// Queues an ACK for everything up to `psn`, together with an earlier one that still waits if the policy
     /// allows.
-    fn acknowledge<T>(&mut self, psn: Psn, ctx: &mut Ctx<'_, T>) {
+    pub(super) fn acknowledge<T>(&mut self, psn: Psn, ctx: &mut Ctx<'_, T>) {
         let joins = self.coalesced < ctx.policy.ack_coalescing || self.acks.len() >= MAX_ACKS;
         match self.acks.back_mut() {
             Some(back) if joins => {

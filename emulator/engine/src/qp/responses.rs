@@ -1,11 +1,12 @@
 //! What the responder still has to say: READ responses, atomic responses, ACKs and NAKs, in PSN order.
 
-use ferroce_wire::{Aeth, AtomicAckEth, Headers, NakCode, Operation, PathMtu, Psn, Reth, Syndrome};
+use ferroce_wire::{Aeth, AtomicAckEth, Bth, Headers, NakCode, Operation, PathMtu, Psn, Reth, Syndrome};
 
 use super::responder::Responder;
 use super::{Conn, Ctx, Step};
 use crate::io::{Train, TxLimits, packet_len};
 use crate::memory::{Access, Pd};
+use crate::policy::Personality;
 use crate::trace::{TraceEvent, TraceSink};
 use crate::work::WcStatus;
 
@@ -108,7 +109,8 @@ impl Resource {
 
 impl Responder {
     pub(super) fn wants_to_send(&self) -> bool {
-        !self.acks.is_empty() || self.nak.is_some() || self.resources.iter().any(Resource::is_pending)
+        let speaks = !self.acks.is_empty() || self.nak.is_some() || self.early.has_news();
+        speaks || self.resources.iter().any(Resource::is_pending)
     }
 
     /// Whether it has READ responses to send, which a limited rate holds back. What comes behind them in PSN
@@ -139,41 +141,49 @@ impl Responder {
                 }
             }
             (_, Some(psn)) => {
-                let aeth = self.ack_aeth(ctx);
-                let step = self.emit_aeth(psn, aeth, conn, limits, train, ctx);
+                let headers = acknowledgement(psn, self.ack_aeth(ctx), 0, conn, ctx.policy);
+                let step = send(headers, 0, conn, limits, train, ctx, |_, _| true);
                 if step == Step::Sent {
                     ctx.counters.ack_sent += 1;
                     self.acks.pop_front();
                 }
                 step
             }
-            _ => {
-                let Some((psn, syndrome)) = self.nak else { return Step::Idle };
-                let step = self.emit_aeth(psn, Aeth { syndrome, msn: self.msn }, conn, limits, train, ctx);
-                if step == Step::Sent {
-                    self.nak = None;
-                }
-                step
-            }
+            _ => self.emit_news(conn, limits, train, ctx),
         }
     }
 
-    fn ack_aeth<T>(&self, ctx: &Ctx<'_, T>) -> Aeth {
-        Aeth { syndrome: Syndrome::Ack { credits: ctx.policy.credits }, msn: self.msn }
-    }
-
-    fn emit_aeth<T: TraceSink>(
+    /// What is wrong, and what came too early.
+    fn emit_news<T: TraceSink>(
         &mut self,
-        psn: Psn,
-        aeth: Aeth,
         conn: &Conn,
         limits: &TxLimits,
         train: &mut Train,
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
-        let headers = conn.headers(conn.opcode(Operation::Acknowledge), psn, ctx.policy);
-        let headers = Headers { aeth: Some(aeth), ..headers };
-        send(headers, 0, conn, limits, train, ctx, |_, _| true)
+        let last = self.expected - 1;
+        let (psn, syndrome) = self.nak.unwrap_or((last, self.ack_aeth(ctx).syndrome));
+        let arrived = self.early.tell(psn, self.expected);
+        if arrived == 0 && self.nak.is_none() {
+            return Step::Idle;
+        }
+        let aeth = Aeth { syndrome, msn: self.msn };
+        let headers = acknowledgement(psn, aeth, arrived, conn, ctx.policy);
+        let step = send(headers, 0, conn, limits, train, ctx, |_, _| true);
+        if step == Step::Sent {
+            self.nak = None;
+            self.early.told();
+        }
+        step
+    }
+
+    /// The last PSN that was executed is that of a READ or atomic.
+    pub(super) fn ends_with_a_resource(&self) -> bool {
+        self.resources.back().is_some_and(|resource| resource.first + resource.psns == self.expected)
+    }
+
+    fn ack_aeth<T>(&self, ctx: &Ctx<'_, T>) -> Aeth {
+        Aeth { syndrome: Syndrome::Ack { credits: ctx.policy.credits }, msn: self.msn }
     }
 
     /// The answer to an atomic, with what it found, or to a request that asks for no data.
@@ -240,6 +250,12 @@ impl Responder {
         }
         step
     }
+}
+
+/// An acknowledgement, good or bad, which tells of a packet `arrived` behind its PSN unless that is 0.
+fn acknowledgement(psn: Psn, aeth: Aeth, arrived: u8, conn: &Conn, policy: &Personality) -> Headers {
+    let headers = conn.headers(conn.opcode(Operation::Acknowledge), psn, policy);
+    Headers { bth: Bth { resv7: arrived, ..headers.bth }, aeth: Some(aeth), ..headers }
 }
 
 /// Adds a response packet, if it fits; `fill` says whether the payload could be had.

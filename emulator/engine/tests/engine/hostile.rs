@@ -8,7 +8,7 @@ use ferroce_wire::{
     Aeth, AtomicEth, Bth, Deth, Feth, Headers, Ieth, Opcode, Packet, Part, PseudoHeader, Reth, Syndrome,
 };
 
-use crate::pair::{Pair, QKEY, Setup};
+use crate::pair::{Fate, Pair, QKEY, Setup};
 
 /// A packet with the ICRC that it needs, as whoever can send from `src` can make it.
 struct Forgery {
@@ -238,4 +238,26 @@ fn a_datagram_needs_the_key_and_nothing_else() {
     assert_eq!(pair.ends[1].statuses(), [(101, WcStatus::Success)]);
     pair.settle();
     assert_eq!(pair.sent, [0, 0]);
+}
+
+#[test]
+fn a_lie_about_what_has_arrived_costs_its_teller_time_and_nothing_else() {
+    let personality = Personality::selective_repeat();
+    let mut pair = Pair::new(Setup { personality, ..Setup::default() });
+    pair.fate = Box::new(|from, number, _| if from == 0 && number < 4 { Fate::Drop } else { Fate::Deliver });
+    pair.ends[0].buffer.write(0, &[7; 4096]);
+    let (local, remote) = (pair.ends[0].sge(0, 4096), pair.ends[1].remote(0));
+    pair.send(0, 1, SendOp::Write(remote), &[local]);
+    pair.settle();
+    // The peer has received nothing, and claims to have all but the first packet.
+    let (src, dest, psn) = (pair.ends[1].addr, pair.ends[0].qp, expected(&pair) - 1);
+    for ahead in 2..=4 {
+        let mut lie = Forgery::new(src, Opcode::RC_ACKNOWLEDGE, dest, psn, remote);
+        lie.headers.bth.resv7 = ahead;
+        lie.payload.clear();
+        lie.strike(&mut pair, 0);
+    }
+    pair.run_for(1_000_000);
+    assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
+    assert_eq!(pair.ends[1].buffer.to_vec(0, 4096), [7; 4096]);
 }

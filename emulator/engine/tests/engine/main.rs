@@ -11,6 +11,7 @@ mod memory;
 mod operations;
 mod pair;
 mod placement;
+mod selective;
 mod shared;
 mod uc;
 mod ud;

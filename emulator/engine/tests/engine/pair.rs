@@ -38,8 +38,9 @@ pub(crate) struct End {
 impl End {
     fn new(number: u8, setup: &Setup) -> End {
         let addr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, number));
+        let personality = setup.peer.as_ref().filter(|_| number == 2).unwrap_or(&setup.personality);
         let config = DeviceConfig {
-            personality: setup.personality.clone(),
+            personality: personality.clone(),
             mtu: setup.mtu,
             ..DeviceConfig::new(format!("ferroce{number}"), [addr])
         };
@@ -84,6 +85,8 @@ impl End {
 pub(crate) struct Setup {
     pub(crate) qp_type: QpType,
     pub(crate) personality: Personality,
+    /// Of the second end, if it has another.
+    pub(crate) peer: Option<Personality>,
     pub(crate) access: Access,
     pub(crate) qp_access: Access,
     pub(crate) mtu: PathMtu,
@@ -98,6 +101,7 @@ impl Default for Setup {
         Setup {
             qp_type: QpType::Rc,
             personality: Personality::ferroce(),
+            peer: None,
             access: ALL,
             qp_access: ALL,
             mtu: PathMtu::Mtu1024,

@@ -1,8 +1,8 @@
 //! From tables to what the engine and the fabric work with.
 
 use ferroce_engine::{
-    CnpPolicy, Congestion, Dcqcn, DcqcnParams, GoBack0, GoBackN, PathMtu, Personality, Psn, Timely,
-    TimelyParams,
+    CnpPolicy, Congestion, Dcqcn, DcqcnParams, GoBack0, GoBackN, PathMtu, Personality, Psn, SelectiveRepeat,
+    Timely, TimelyParams,
 };
 use ferroce_wire::Opcode;
 
@@ -23,6 +23,7 @@ impl HostTable {
             None => base.recovery.clone(),
             Some(RecoveryKind::GoBackN) => Box::new(GoBackN),
             Some(RecoveryKind::GoBack0) => Box::new(GoBack0),
+            Some(RecoveryKind::SelectiveRepeat) => Box::new(SelectiveRepeat::default()),
         };
         let window = self.window.unwrap_or(base.window);
         Personality { recovery, window, congestion: self.control(line_rate), ..base }

@@ -97,8 +97,8 @@ described! {
         mtu: u32 = 1024,
         /// "default", "rxe" or another set of choices that `ferroce devices` lists.
         personality: String = "default".to_owned(),
-        /// What is sent again after a loss, if not what the personality says: "go-back-n" or
-        /// "go-back-0".
+        /// What is sent again after a loss, if not what the personality says: "go-back-n",
+        /// "go-back-0" or "selective-repeat".
         recovery: Option<RecoveryKind> = None,
         /// Packets that may be in flight, if not as many as the personality says.
         window: Option<u32> = None,
@@ -145,6 +145,8 @@ pub enum RecoveryKind {
     /// The whole message.
     #[serde(rename = "go-back-0")]
     GoBack0,
+    /// What is missing.
+    SelectiveRepeat,
 }
 
 /// Rate control.

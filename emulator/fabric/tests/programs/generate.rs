@@ -62,7 +62,10 @@ fn one_in(dice: &mut Dice, n: u64) -> bool {
 fn host(dice: &mut Dice) -> HostPlan {
     let sparse = AckRequests::Sparse { packets: 1 + dice.below(40) as u32 };
     HostPlan {
-        personality: pick(dice, &["default", "default", "rxe", "go-back-0", "predictable"]),
+        personality: pick(
+            dice,
+            &["default", "default", "rxe", "go-back-0", "selective-repeat", "selective-repeat"],
+        ),
         read_chunk: pick(dice, &[1, 2, 3, 16, 1 << 22, 1 << 22]),
         window: pick(dice, &[1, 2, 5, 16, 128, 512, 512]),
         ack_coalescing: pick(dice, &[1, 4, u32::MAX]),
