@@ -210,7 +210,10 @@ pub enum Ident {
     },
     /// A plain UDP socket does not tell. What is checked then is that *some* Identification fits, which a
     /// damaged packet passes once in 65,536 times.
-    Hidden,
+    Hidden {
+        /// The one that fits usually: when it does, that is found out sooner.
+        likely: u16,
+    },
 }
 
 /// What a link tells about a received packet besides its bytes.

@@ -207,13 +207,19 @@ impl Sighting {
     fn received(meta: &RxMeta, packet: &[u8]) -> Sighting {
         let (ident, flags_fragment) = match (meta.ident, meta.src, meta.dst) {
             (Ident::Known { ident, flags_fragment }, ..) => (ident, flags_fragment),
-            (Ident::Hidden, IpAddr::V4(src), IpAddr::V4(dst)) => {
+            (Ident::Hidden { likely }, IpAddr::V4(src), IpAddr::V4(dst)) => {
                 let (flags_fragment, src_port) = (DONT_FRAGMENT, meta.src_port);
-                let pseudo =
-                    PseudoHeader::V4 { src, dst, ident: 0, flags_fragment, src_port, dst_port: UDP_PORT };
+                let pseudo = PseudoHeader::V4 {
+                    src,
+                    dst,
+                    ident: likely,
+                    flags_fragment,
+                    src_port,
+                    dst_port: UDP_PORT,
+                };
                 (pseudo.solve_ident(packet).unwrap_or(0), flags_fragment)
             }
-            (Ident::Hidden, ..) => (0, 0),
+            (Ident::Hidden { .. }, ..) => (0, 0),
         };
         let RxMeta { src, dst, src_port, traffic_class, .. } = *meta;
         let (hop_limit, flow_label) = (64, 0);

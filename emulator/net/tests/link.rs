@@ -61,7 +61,7 @@ fn is_right(meta: &RxMeta, packet: &[u8]) -> bool {
         |ident, flags_fragment| PseudoHeader::V4 { src, dst, ident, flags_fragment, src_port, dst_port };
     match meta.ident {
         Ident::Known { ident, flags_fragment } => pseudo(ident, flags_fragment).verify(packet),
-        Ident::Hidden => pseudo(0, DONT_FRAGMENT).solve_ident(packet).is_some(),
+        Ident::Hidden { .. } => pseudo(0, DONT_FRAGMENT).solve_ident(packet).is_some(),
     }
 }
 

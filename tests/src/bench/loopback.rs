@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use ferroce_engine::{
     Access, AddressVector, Buffer, Cq, Mr, MrInit, PathMtu, Payload, Psn, QpAttr, QpCap, QpInit, QpType, Qpn,
-    RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, Wc,
+    RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, Wc, WcStatus,
 };
 use ferroce_net::Nic;
 
@@ -78,7 +78,9 @@ impl End {
         while done < count {
             // No more than asked for: the caller waits for each of the others later.
             let most = (count - done).min(wc.len());
-            done += self.nic.poll_cq(self.cq, &mut wc[..most]).expect("the queue exists");
+            let found = self.nic.poll_cq(self.cq, &mut wc[..most]).expect("the queue exists");
+            assert!(wc[..found].iter().all(|wc| wc.status == WcStatus::Success), "{:?}", wc[0].status);
+            done += found;
         }
     }
 

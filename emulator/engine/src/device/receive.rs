@@ -78,7 +78,7 @@ impl<T: TraceSink> Device<T> {
     fn icrc_is_right(&mut self, meta: &RxMeta, udp_payload: &[u8]) -> bool {
         let (ident, flags, hidden) = match meta.ident {
             Ident::Known { ident, flags_fragment } => (ident, flags_fragment, false),
-            Ident::Hidden => (0, crate::io::DONT_FRAGMENT, true),
+            Ident::Hidden { likely } => (likely, crate::io::DONT_FRAGMENT, true),
         };
         let Some(header) = pseudo_header(meta.src, meta.dst, meta.src_port, ident, flags) else {
             return false;

@@ -429,6 +429,12 @@ impl Qp {
         if held && self.responder.sends_data() {
             return Step::Idle;
         }
+        if !held && self.goes_ahead(train) {
+            let step = self.emit_request(limits, train, ctx);
+            if step != Step::Idle {
+                return step;
+            }
+        }
         let before = train.bytes().len();
         let mut step = self.responder.emit(&self.conn, limits, train, ctx);
         if let Step::Failed(_) = step {
@@ -440,9 +446,26 @@ impl Qp {
             self.note_sent(step, train.bytes().len() - before, ctx.now);
             return step;
         }
-        if held {
-            return Step::Idle;
-        }
+        if held { Step::Idle } else { self.emit_request(limits, train, ctx) }
+    }
+
+    /// Whether a request goes ahead of the acknowledgement that waits: when it is the only one, and short. Only the
+    /// last packet of a train may be shorter than the others, and an ACK is shorter than a request. In this order both
+    /// leave together, and an answer and the ACK for its question are one datagram for the system.
+    fn goes_ahead(&self, train: &Train) -> bool {
+        train.is_empty()
+            && self.state.sends()
+            && self.responder.has_only_an_ack()
+            && self.requester.has_one_packet(self.conn.mtu)
+    }
+
+    fn emit_request<T: TraceSink>(
+        &mut self,
+        limits: &TxLimits,
+        train: &mut Train,
+        ctx: &mut Ctx<'_, T>,
+    ) -> Step {
+        let before = train.bytes().len();
         let (requester, conn) = (&mut self.requester, &self.conn);
         let step = match conn.init.qp_type {
             QpType::Uc => requester.emit_unacknowledged(conn, limits, train, ctx),

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use ferroce_wire::Psn;
+use ferroce_wire::{PathMtu, Psn};
 
 use super::attr::QpAttr;
 use super::init::QpCap;
@@ -183,6 +183,15 @@ impl Requester {
 
     pub(super) fn wants_to_send(&self) -> bool {
         self.rnr_wait.is_none() && self.stuck.is_none() && self.cursor < self.sq.end() && !self.is_blocked()
+    }
+
+    /// What it has to send is one packet, the last request.
+    pub(super) fn has_one_packet(&self, mtu: PathMtu) -> bool {
+        let short = |wqe: &SendWqe| wqe.len <= mtu.bytes() as u64 || wqe.op.wants_response();
+        self.packet == 0
+            && self.cursor + 1 == self.sq.end()
+            && self.wants_to_send()
+            && self.sq.get(self.cursor).is_some_and(short)
     }
 
     // --- one packet ------------------------------------------------------------------------------------------

@@ -113,6 +113,11 @@ impl Responder {
         speaks || self.resources.iter().any(Resource::is_pending)
     }
 
+    /// One ACK is all that it has to say.
+    pub(super) fn has_only_an_ack(&self) -> bool {
+        self.acks.len() == 1 && self.nak.is_none() && !self.resources.iter().any(Resource::is_pending)
+    }
+
     /// Whether it has READ responses to send, which a limited rate holds back. What comes behind them in PSN
     /// order waits with them.
     pub(super) fn sends_data(&self) -> bool {

@@ -15,6 +15,14 @@ const POLL_GAP: Duration = Duration::from_micros(100);
 /// How long the NIC's thread stays away when it sees that the application polls.
 const STAY_AWAY: Duration = Duration::from_millis(2);
 
+/// How long the NIC's thread goes on looking after it has found something: about what falling asleep and being woken
+/// would cost.
+const LINGER: Duration = Duration::from_micros(50);
+
+/// When packets had to wait for the NIC's thread to come back, it stays for this long even if the application polls: it
+/// does not poll all the time. (It waits for a peer's WRITE to show in its memory, for instance.)
+const STAY_HERE: Duration = Duration::from_millis(20);
+
 /// How often to receive before a timer is believed to have run out.
 const TAKES_BEFORE_TIMEOUT: usize = 16;
 
@@ -26,6 +34,10 @@ pub(super) struct Core<T> {
     /// Something was received, and what it made the device want to send was not sent yet.
     in_debt: bool,
     last_poll: Option<Time>,
+    /// When the NIC's thread last found something.
+    last_work: Option<Time>,
+    /// Until when the NIC's thread does not rely on the application.
+    stay: Time,
     thread: ThreadState,
     kick: bool,
     pub(super) stopping: bool,
@@ -47,6 +59,8 @@ enum ThreadState {
 pub(super) enum Next {
     /// Come back at once.
     Work,
+    /// Come back when others who want the processor have had it.
+    Linger,
     /// Sleep until something arrives, or until the moment. With `room`, also until there is room to send.
     Listen { until: Option<Time>, room: bool },
     /// Sleep until the moment, whatever arrives.
@@ -64,6 +78,8 @@ impl<T: TraceSink> Core<T> {
             outbox: Outbox::new(),
             in_debt: false,
             last_poll: None,
+            last_work: None,
+            stay: Time::ZERO,
             thread: ThreadState::Awake,
             kick: false,
             stopping: false,
@@ -113,9 +129,9 @@ impl<T: TraceSink> Core<T> {
     }
 
     /// Whether sending can be left for later: while the application polls, it will be back in a moment, and the
-    /// thread is about to look.
+    /// thread is about to look, unless it sleeps until something arrives.
     pub(super) fn may_owe(&self) -> bool {
-        self.thread == ThreadState::Away
+        !matches!(self.thread, ThreadState::Listening(_))
     }
 
     /// The application polls. Not if it waits for a notification at the same time: the poll before going to
@@ -168,19 +184,26 @@ impl<T: TraceSink> Core<T> {
 
     /// The thread asks what to do.
     pub(super) fn progress(&mut self, now: Time) -> Next {
-        self.thread = ThreadState::Awake;
+        let was_away = std::mem::replace(&mut self.thread, ThreadState::Awake) == ThreadState::Away;
         if self.stopping {
             self.pay_debt(now);
             return Next::Stop;
         }
-        if self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP) {
+        if now >= self.stay && self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP) {
             self.pay_debt(now);
             self.thread = ThreadState::Away;
             return Next::StayAway { until: now + STAY_AWAY };
         }
         let received = self.turn(now);
+        if received && was_away {
+            self.stay = now + STAY_HERE;
+        }
         if received || self.outbox.state() == Sent::Some {
+            self.last_work = Some(now);
             return Next::Work;
+        }
+        if self.last_work.is_some_and(|work| now.since(work) < LINGER) {
+            return Next::Linger;
         }
         let until = self.deadline();
         self.thread = ThreadState::Listening(until);

@@ -93,6 +93,10 @@ fn run<T: TraceSink>(shared: &Shared<T>) {
         let (until, room) = match next {
             Next::Stop => return,
             Next::Work => continue,
+            Next::Linger => {
+                thread::yield_now();
+                continue;
+            }
             Next::Listen { until, room } => (until, room),
             Next::StayAway { until } => (Some(until), false),
         };
@@ -101,6 +105,8 @@ fn run<T: TraceSink>(shared: &Shared<T>) {
         let timeout = until.map(|until| until.since(shared.clock.now()));
         // Fails when a descriptor was closed meanwhile or memory is short; the next turn finds out.
         sys::wait(&mut ready, timeout).ok();
-        shared.kicker.reset();
+        if ready.last().is_some_and(|kicker| kicker.revents != 0) {
+            shared.kicker.reset();
+        }
     }
 }

@@ -97,7 +97,7 @@ fn header(meta: &RxMeta, segment: usize) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
     let (known, ident, flags) = match meta.ident {
         Ident::Known { ident, flags_fragment } => (1, ident, flags_fragment),
-        Ident::Hidden => (0, 0, 0),
+        Ident::Hidden { likely } => (0, likely, 0),
     };
     bytes[..4].copy_from_slice(&[VERSION, known, meta.traffic_class, 0]);
     bytes[4..8].copy_from_slice(&(segment as u32).to_ne_bytes());
@@ -122,7 +122,7 @@ fn parse_header(bytes: &[u8; HEADER]) -> Option<(RxMeta, usize)> {
         return None;
     }
     let ident = match known {
-        0 => Ident::Hidden,
+        0 => Ident::Hidden { likely: half(10) },
         _ => Ident::Known { ident: half(10), flags_fragment: half(12) },
     };
     let meta = RxMeta { src: addr(16), dst: addr(32), src_port: half(8), traffic_class, ident };
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn what_the_network_told_survives_the_door() {
         let ident = Ident::Known { ident: 77, flags_fragment: 0x4000 };
-        for (src, ident) in [("127.0.0.1", ident), ("2001:db8::1", Ident::Hidden)] {
+        for (src, ident) in [("127.0.0.1", ident), ("2001:db8::1", Ident::Hidden { likely: 5 })] {
             let src = src.parse().unwrap();
             let meta = RxMeta { src, dst: src, src_port: 4791, traffic_class: 3, ident };
             assert_eq!(parse_header(&header(&meta, 1000)), Some((meta, 1000)));

@@ -1,7 +1,7 @@
 //! Many datagrams with one system call (sendmmsg(2), recvmmsg(2)).
 
 use std::io;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{Control, SockAddr};
@@ -29,12 +29,11 @@ pub(crate) struct Outgoing<'a> {
 /// When it did not take the first one.
 pub(crate) fn send(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>]) -> io::Result<usize> {
     let messages = &messages[..messages.len().min(BATCH)];
-    // SAFETY: all zeros are valid for these plain C structs.
-    let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { mem::zeroed() };
-    for ((message, part), header) in messages.iter().zip(&mut parts).zip(&mut headers) {
-        part.iov_base = message.bytes.as_ptr().cast_mut().cast();
-        part.iov_len = message.bytes.len();
-        let header = &mut header.msg_hdr;
+    let (mut parts, mut headers) = (Parts::uninit(), Headers::uninit());
+    for ((message, part), header) in messages.iter().zip(&mut parts.0).zip(&mut headers.0) {
+        let base = message.bytes.as_ptr().cast_mut().cast();
+        let part = part.write(libc::iovec { iov_base: base, iov_len: message.bytes.len() });
+        let header = &mut header.write(no_message()).msg_hdr;
         header.msg_name = message.to.as_ptr().cast_mut().cast();
         header.msg_namelen = message.to.len();
         header.msg_iov = part;
@@ -47,8 +46,35 @@ pub(crate) fn send(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>]) -> io::Result<
     // SAFETY: the first `messages.len()` headers point to names, parts, bytes and control messages that live
     // until the end of this function; for sending, the kernel only reads them, and writes `msg_len` of the
     // headers themselves.
-    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), messages.len() as _, 0) };
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.first(), messages.len() as _, 0) };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// Room for what a system call is given of each message. Most calls are about few, so only what is used is filled.
+struct Parts([MaybeUninit<libc::iovec>; BATCH]);
+
+/// The same for the headers.
+struct Headers([MaybeUninit<libc::mmsghdr>; BATCH]);
+
+impl Parts {
+    fn uninit() -> Parts {
+        Parts([const { MaybeUninit::uninit() }; BATCH])
+    }
+}
+
+impl Headers {
+    fn uninit() -> Headers {
+        Headers([const { MaybeUninit::uninit() }; BATCH])
+    }
+
+    fn first(&mut self) -> *mut libc::mmsghdr {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+fn no_message() -> libc::mmsghdr {
+    // SAFETY: all zeros are valid for this plain C struct.
+    unsafe { mem::zeroed() }
 }
 
 /// Where received datagrams go. One is enough for any number of sockets.
@@ -82,7 +108,7 @@ impl Inbox {
 
     pub(crate) fn new() -> Inbox {
         let slot = Slot { from: SockAddr::EMPTY, control: Control::EMPTY, len: 0, truncated: false };
-        Inbox { bytes: vec![0; BATCH * Inbox::BUFFER], slots: Box::new([slot; BATCH]), batch: BATCH }
+        Inbox { bytes: vec![0; BATCH * Inbox::BUFFER], slots: Box::new([slot; BATCH]), batch: 1 }
     }
 
     /// Takes what has arrived, at most [`BATCH`] datagrams, and tells how many. Never waits.
@@ -90,16 +116,14 @@ impl Inbox {
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing has.
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        // SAFETY: all zeros are valid for these plain C structs.
-        let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
-            unsafe { mem::zeroed() };
+        let (mut parts, mut headers) = (Parts::uninit(), Headers::uninit());
         let buffers = self.bytes.chunks_exact_mut(Inbox::BUFFER);
         for (((slot, buffer), part), header) in
-            self.slots[..self.batch].iter_mut().zip(buffers).zip(&mut parts).zip(&mut headers)
+            self.slots[..self.batch].iter_mut().zip(buffers).zip(&mut parts.0).zip(&mut headers.0)
         {
-            part.iov_base = buffer.as_mut_ptr().cast();
-            part.iov_len = buffer.len();
-            let header = &mut header.msg_hdr;
+            let base = buffer.as_mut_ptr().cast();
+            let part = part.write(libc::iovec { iov_base: base, iov_len: buffer.len() });
+            let header = &mut header.write(no_message()).msg_hdr;
             header.msg_name = slot.from.as_mut_ptr().cast();
             header.msg_namelen = SockAddr::ROOM as u32;
             header.msg_control = slot.control.as_mut_ptr().cast();
@@ -112,19 +136,25 @@ impl Inbox {
         let got = unsafe {
             let flags = libc::MSG_DONTWAIT;
             let count = self.batch as _;
-            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
+            libc::recvmmsg(fd.as_raw_fd(), headers.first(), count, flags as _, std::ptr::null_mut())
         };
         if got < 0 {
+            self.batch = 1;
             return Err(io::Error::last_os_error());
         }
         let got = got as usize;
-        for (slot, header) in self.slots.iter_mut().zip(&headers[..got]) {
+        for (slot, header) in self.slots.iter_mut().zip(&headers.0[..got]) {
+            // SAFETY: the kernel was given at least `got` headers, which were all filled above.
+            let header = unsafe { header.assume_init_ref() };
             slot.len = header.msg_len as usize;
             slot.control.set_len(header.msg_hdr.msg_controllen as _);
             slot.truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         let bytes: usize = self.slots[..got].iter().map(|slot| slot.len).sum();
-        self.batch = if bytes >= LONG * got { LONG_BATCH } else { BATCH };
+        // To look for one more than there is costs as much as to look for the first, so the batch grows while it is
+        // found full only.
+        let most = if bytes >= LONG * got { LONG_BATCH } else { BATCH };
+        self.batch = if got == self.batch { (2 * got).min(most) } else { got.clamp(1, most) };
         Ok(got)
     }
 

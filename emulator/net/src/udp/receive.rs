@@ -127,7 +127,7 @@ fn parse<'a>(message: &Incoming<'a>, addr: std::net::IpAddr) -> Option<Pieces<'a
         return None;
     }
     let (segment, traffic_class) = describe(message.control);
-    let ident = if addr.is_ipv4() { Ident::Hidden } else { NO_IDENT };
+    let ident = if addr.is_ipv4() { Ident::Hidden { likely: 0 } } else { NO_IDENT };
     let meta = RxMeta { src, dst: addr, src_port, traffic_class, ident };
     Some(Pieces { meta, bytes: message.bytes, segment: segment.unwrap_or(message.bytes.len()) })
 }
