@@ -101,6 +101,25 @@ fn the_kernel_pings_a_nic_at_a_tap_interface_over_ipv4_and_ipv6() {
 }
 
 #[test]
+fn behind_a_bridge_a_nic_is_heard_as_soon_as_it_is_open() {
+    if !enter_namespace() {
+        return;
+    }
+    ip("link add bridge0 type bridge");
+    ip("link set bridge0 up");
+    ip("tuntap add name ferroce0 mode tap");
+    ip("link set ferroce0 master bridge0 up");
+    // The kernel looks for cables that are plugged in at most once a second, and here they come sooner.
+    for _ in 0..3 {
+        let nic = station("tap:ferroce0,10.9.0.2/24");
+        let output = Command::new("ip").args(["-oneline", "link", "show", "ferroce0"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("state UP"), "the bridge does not hear it yet: {text}");
+        drop(nic);
+    }
+}
+
+#[test]
 fn a_nic_at_a_tap_interface_talks_with_one_on_the_kernels_sockets() {
     if !enter_namespace() {
         return;

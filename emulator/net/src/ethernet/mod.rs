@@ -194,7 +194,7 @@ fn station_at(name: &str) -> Result<(u32, MacAddr, usize), NetError> {
     if hardware != libc::ARPHRD_ETHER {
         return Err(NetError::NotEthernet { name: name.to_owned() });
     }
-    if !sys::interface_is_up(name).map_err(&vanished)? {
+    if !sys::interface_is(name, libc::IFF_UP).map_err(&vanished)? {
         return Err(NetError::Down { name: name.to_owned() });
     }
     Ok((index, MacAddr(mac), sys::interface_mtu(name).map_err(&vanished)?))

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::host::Arrived;
 use super::port::{Frames, PortState};
@@ -14,6 +16,10 @@ const BATCH: usize = 16;
 
 /// Bytes of the longest frame: a jumbo IP packet, Ethernet header, tag.
 const BUFFER: usize = 65_536 + 64;
+
+/// How long to wait until the kernel has noticed that somebody holds the far end, which it looks for at most once a
+/// second. Before that a bridge drops what comes from here: the first questions for neighbours would be lost.
+const CARRIER: Duration = Duration::from_secs(2);
 
 /// What a kernel-made TAP interface queues when it does not say.
 const USUAL_QUEUE: usize = 500;
@@ -32,8 +38,12 @@ impl Tap {
         if let Some(mtu) = mtu.filter(|_| is_new) {
             sys::set_interface_mtu(name, mtu).map_err(failed)?;
         }
-        if !sys::interface_is_up(name).map_err(failed)? {
+        if !sys::interface_is(name, libc::IFF_UP).map_err(failed)? {
             sys::set_interface_up(name).map_err(|_| NetError::Down { name: name.to_owned() })?;
+        }
+        let start = Instant::now();
+        while !sys::interface_is(name, libc::IFF_RUNNING).map_err(failed)? && start.elapsed() < CARRIER {
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(Tap { name: name.to_owned(), file: fd.into(), buffer: vec![0; BUFFER] })
     }

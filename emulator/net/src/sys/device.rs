@@ -64,11 +64,11 @@ pub(crate) fn interface_queue(name: &str) -> io::Result<usize> {
     Ok(request.number().max(0) as usize)
 }
 
-/// Whether an interface is up.
-pub(crate) fn interface_is_up(name: &str) -> io::Result<bool> {
+/// Whether an interface is up (`IFF_UP`), or even carries frames (`IFF_RUNNING`).
+pub(crate) fn interface_is(name: &str, flag: i32) -> io::Result<bool> {
     let mut request = Request::new(name)?;
     request.call(libc::SIOCGIFFLAGS)?;
-    Ok(i32::from(request.flags()) & libc::IFF_UP != 0)
+    Ok(i32::from(request.flags()) & flag != 0)
 }
 
 /// Puts an interface up.

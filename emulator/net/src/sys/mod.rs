@@ -20,7 +20,7 @@ pub(crate) use address::SockAddr;
 pub(crate) use batch::{BATCH, Inbox, Incoming, Outgoing, send};
 pub(crate) use control::Control;
 pub(crate) use device::{
-    interface_hardware, interface_is_up, interface_mtu, interface_queue, open_tap, receive_also,
+    interface_hardware, interface_is, interface_mtu, interface_queue, open_tap, receive_also,
     receive_no_more, set_interface_mtu, set_interface_up,
 };
 pub(crate) use filter::{Filter, attach_filter, attach_steering, detach_filter};
