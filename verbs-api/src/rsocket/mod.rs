@@ -1,7 +1,7 @@
 //! Sockets over RDMA, as rsockets of librdmacm are: a byte stream between two programs, by address and port.
 //!
-//! The peer may be a program that uses rsockets of librdmacm, such as `rstream`, over any NIC. Only streams are
-//! offered, no datagrams.
+//! The peer may be a program that uses rsockets of librdmacm, such as `rstream`, over any NIC. [`DatagramSocket`] is
+//! for datagrams.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -31,6 +31,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod datagram;
 mod format;
 mod socket;
 mod stream;
@@ -39,6 +40,7 @@ use std::io;
 
 use crate::cm::CmError;
 
+pub use datagram::{DatagramSocket, DatagramWatch};
 pub use socket::{Ready, Shutdown, Socket, Watch};
 
 /// How much a socket can hold (`rsetsockopt`); what librdmacm takes if nothing is said. It counts for connections
@@ -112,6 +114,9 @@ pub enum SocketError {
     /// Nothing is mapped at this offset.
     #[error("the peer has mapped nothing at this offset")]
     NotMapped,
+    /// A datagram has more bytes than fit one packet.
+    #[error("a datagram can have {0} bytes here")]
+    TooLong(usize),
     /// The NIC refused something.
     #[error("the NIC failed: its completions and counters tell why")]
     Io,
@@ -132,6 +137,7 @@ impl SocketError {
             SocketError::Reset => 104,        // ECONNRESET
             SocketError::NoRoom => 12,        // ENOMEM
             SocketError::NotMapped => 14,     // EFAULT
+            SocketError::TooLong(_) => 90,    // EMSGSIZE
             SocketError::Io => 5,             // EIO
             SocketError::Connection(error) => error.errno(),
         }

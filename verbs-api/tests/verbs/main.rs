@@ -3,6 +3,7 @@
 mod asynchronous;
 mod common;
 mod connect;
+mod datagram_sockets;
 mod datagrams;
 mod drops;
 mod failures;
