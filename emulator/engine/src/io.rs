@@ -64,12 +64,15 @@ pub struct TxLimits {
     pub ident_step: u16,
     /// The UDP source port that all packets will leave from, where the link cannot set it per packet.
     pub src_port: Option<u16>,
+    /// Whether packets get their ICRC at once. If not, the link sees to it with [`Train::seal`], or knows that nobody
+    /// will look at it.
+    pub seal: bool,
 }
 
 impl TxLimits {
     /// One packet at a time, with Identification 0.
     pub const SINGLE: TxLimits =
-        TxLimits { max_packets: 1, max_bytes: 0, first_ident: 0, ident_step: 0, src_port: None };
+        TxLimits { max_packets: 1, max_bytes: 0, first_ident: 0, ident_step: 0, src_port: None, seal: true };
 }
 
 /// A train: packets of one queue pair that differ only in content. All have the same length, except that the
@@ -85,6 +88,7 @@ pub struct Train {
     used: usize,
     segment: usize,
     packets: usize,
+    sealed: bool,
 }
 
 impl Train {
@@ -93,7 +97,7 @@ impl Train {
         let nowhere = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let flow =
             Flow { src: nowhere, dst: nowhere, src_port: 0, traffic_class: 0, hop_limit: 0, flow_label: 0 };
-        Train { flow, bytes: Vec::new(), used: 0, segment: 0, packets: 0 }
+        Train { flow, bytes: Vec::new(), used: 0, segment: 0, packets: 0, sealed: true }
     }
 
     /// Where all its packets come from and go.
@@ -128,6 +132,7 @@ impl Train {
 
     pub(crate) fn restart(&mut self, flow: Flow, limits: &TxLimits) {
         self.flow = Flow { src_port: limits.src_port.unwrap_or(flow.src_port), ..flow };
+        self.sealed = limits.seal;
         self.clear();
     }
 
@@ -153,6 +158,19 @@ impl Train {
                 && self.used + len <= limits.max_bytes)
     }
 
+    /// Whether its packets have their ICRCs.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Gives all packets their ICRCs, for a train that was filled without.
+    pub fn seal(&mut self, limits: &TxLimits) {
+        self.sealed = true;
+        for (index, packet) in self.bytes[..self.used].chunks_mut(self.segment.max(1)).enumerate() {
+            seal(packet, &self.flow, limits, index);
+        }
+    }
+
     /// Adds a packet with `payload` bytes of payload, which `fill` provides. When that fails, nothing is added.
     #[inline]
     pub(crate) fn push<E>(
@@ -173,10 +191,10 @@ impl Train {
         let packet = &mut self.bytes[start..end];
         headers.emit(packet).expect("the engine builds headers that match their opcodes");
         fill(&mut packet[header_len..header_len + payload])?;
-        let (covered, icrc) = packet.split_at_mut(len - ICRC_LEN);
-        covered[header_len + payload..].fill(0);
-        let ident = limits.first_ident.wrapping_add(limits.ident_step.wrapping_mul(self.packets as u16));
-        icrc.copy_from_slice(&self.flow.pseudo_header(ident).compute(covered).to_le_bytes());
+        packet[header_len + payload..].fill(0);
+        if limits.seal {
+            seal(packet, &self.flow, limits, self.packets);
+        }
         self.used = end;
         self.packets += 1;
         if self.packets == 1 {
@@ -184,6 +202,14 @@ impl Train {
         }
         Ok(())
     }
+}
+
+/// Puts the ICRC at the end of packet `index` of a train.
+#[inline]
+fn seal(packet: &mut [u8], flow: &Flow, limits: &TxLimits, index: usize) {
+    let Some((covered, icrc)) = packet.split_last_chunk_mut::<ICRC_LEN>() else { return };
+    let ident = limits.first_ident.wrapping_add(limits.ident_step.wrapping_mul(index as u16));
+    *icrc = flow.pseudo_header(ident).compute(covered).to_le_bytes();
 }
 
 /// Bytes of a packet with these headers and this much payload, from BTH to ICRC.
@@ -214,6 +240,8 @@ pub enum Ident {
         /// The one that fits usually: when it does, that is found out sooner.
         likely: u16,
     },
+    /// There is none, and no ICRC: the packet came from a NIC on this machine through memory, and was not damaged.
+    Vouched,
 }
 
 /// What a link tells about a received packet besides its bytes.

@@ -91,6 +91,7 @@ impl<T> Host<T> {
             first_ident: self.ident,
             ident_step: 1,
             src_port: None,
+            seal: true,
         }
     }
 

@@ -10,7 +10,7 @@ use ferroce_wire::cm::ServiceId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-use crate::link::{Burst, Link, LinkCounters, LinkInfo};
+use crate::link::{Burst, Link, LinkCounters, LinkInfo, sealed};
 
 /// How often packets of one direction suffer. Probabilities from 0 to 1, drawn for each packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -106,7 +106,7 @@ impl<L: Link> FaultyLink<L> {
 
 impl<L: Link> Link for FaultyLink<L> {
     fn tx_limits(&self) -> TxLimits {
-        TxLimits { ident_step: 0, ..self.inner.tx_limits() }
+        TxLimits { ident_step: 0, seal: true, ..self.inner.tx_limits() }
     }
 
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
@@ -127,7 +127,11 @@ impl<L: Link> Link for FaultyLink<L> {
         self.transmit.release(now, &mut self.departing);
         self.depart(now);
         let (lane, arriving) = (&mut self.receive, &mut self.arriving);
-        let taken = self.inner.receive(now, &mut |meta, packet| lane.pass(now, meta, packet, arriving));
+        // What is damaged here must be found out as if it had come a way on which that can happen.
+        let taken = self.inner.receive(now, &mut |meta, packet| match sealed(meta, packet) {
+            Some((meta, packet)) => lane.pass(now, &meta, &packet, arriving),
+            None => lane.pass(now, meta, packet, arriving),
+        });
         lane.release(now, arriving);
         let delivered = arriving.len();
         for (meta, packet) in arriving.drain(..) {

@@ -37,6 +37,7 @@ mod faults;
 mod hub;
 mod interface;
 mod link;
+mod local;
 mod look;
 mod nic;
 mod pieces;

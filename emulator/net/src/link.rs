@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::slice::Chunks;
 
-use ferroce_engine::{Flow, RxMeta, Time, Train, TxLimits};
+use ferroce_engine::{DONT_FRAGMENT, Flow, Ident, RxMeta, Time, Train, TxLimits};
+use ferroce_wire::ICRC_LEN;
 use ferroce_wire::cm::ServiceId;
 
 /// Something that carries packets: a set of sockets, a queue in memory, or middleware around another link.
@@ -15,6 +16,17 @@ use ferroce_wire::cm::ServiceId;
 pub trait Link: Send {
     /// How this link can take packets. May change after any [`send`](Self::send).
     fn tx_limits(&self) -> TxLimits;
+
+    /// Whether a burst will go a way on which nobody looks at its ICRC, which then need not be there. Asked only while
+    /// [`tx_limits`](Self::tx_limits) leave it open.
+    fn takes_unsealed(&self, _burst: &Burst<'_>) -> bool {
+        false
+    }
+
+    /// When to offer again what a full link has not taken; `None` when its descriptors tell.
+    fn retry_at(&self, _now: Time) -> Option<Time> {
+        None
+    }
 
     /// Sends trains in order, and tells how many it is done with. Done does not mean delivered: what cannot be
     /// sent for a reason that waiting does not cure is counted and forgotten, as on any network. When fewer are
@@ -61,6 +73,14 @@ pub trait Link: Send {
 impl<L: Link + ?Sized> Link for Box<L> {
     fn tx_limits(&self) -> TxLimits {
         (**self).tx_limits()
+    }
+
+    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
+        (**self).takes_unsealed(burst)
+    }
+
+    fn retry_at(&self, now: Time) -> Option<Time> {
+        (**self).retry_at(now)
     }
 
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
@@ -116,18 +136,21 @@ pub struct Burst<'a> {
     /// By how much the IPv4 Identification, for which the ICRCs were computed, grows from packet to packet. The
     /// first has 0.
     pub ident_step: u16,
+    /// The packets have ICRCs.
+    pub sealed: bool,
 }
 
 impl<'a> Burst<'a> {
     /// What is in `train`, which was filled under `limits`.
     pub fn new(train: &'a Train, limits: &TxLimits) -> Burst<'a> {
         let segment = train.segment().max(1);
-        Burst { flow: train.flow(), bytes: train.bytes(), segment, ident_step: limits.ident_step }
+        let (ident_step, sealed) = (limits.ident_step, train.is_sealed());
+        Burst { flow: train.flow(), bytes: train.bytes(), segment, ident_step, sealed }
     }
 
     /// A single packet, whose ICRC was computed for Identification 0.
     pub fn single(flow: &'a Flow, bytes: &'a [u8]) -> Burst<'a> {
-        Burst { flow, bytes, segment: bytes.len().max(1), ident_step: 0 }
+        Burst { flow, bytes, segment: bytes.len().max(1), ident_step: 0, sealed: true }
     }
 
     /// Number of packets.
@@ -144,6 +167,25 @@ impl<'a> Burst<'a> {
     pub fn packets(&self) -> Chunks<'a, u8> {
         self.bytes.chunks(self.segment)
     }
+}
+
+/// A packet with the ICRC that it would have if it had not come a way on which nobody looks at that; `None` if it came
+/// another.
+pub(crate) fn sealed(meta: &RxMeta, packet: &[u8]) -> Option<(RxMeta, Vec<u8>)> {
+    if meta.ident != Ident::Vouched {
+        return None;
+    }
+    let RxMeta { src, dst, src_port, traffic_class, .. } = *meta;
+    let flow = Flow { src, dst, src_port, traffic_class, hop_limit: 64, flow_label: 0 };
+    let mut packet = packet.to_vec();
+    // The addresses are what somebody has told us.
+    if let Some((covered, icrc)) = packet.split_last_chunk_mut::<ICRC_LEN>()
+        && src.is_ipv4() == dst.is_ipv4()
+    {
+        *icrc = flow.pseudo_header(0).compute(covered).to_le_bytes();
+    }
+    let ident = Ident::Known { ident: 0, flags_fragment: DONT_FRAGMENT };
+    Some((RxMeta { ident, ..*meta }, packet))
 }
 
 /// How much of the ICRC of received IPv4 packets is to be checked. Over IPv6 it is always all of it.
@@ -226,6 +268,10 @@ counters! {
     rx_handed_over,
     /// Packets that another NIC on the same address has handed over to this one.
     rx_taken_over,
+    /// Packets that went to NICs on this machine through shared memory.
+    tx_local,
+    /// Packets that came from NICs on this machine through shared memory.
+    rx_local,
     /// Faults injected into sent packets.
     tx_faults,
     /// Faults injected into received packets.

@@ -10,7 +10,7 @@ use ferroce_wire::ip::{Datagram, IpHeader, Ipv4Header, Ipv6Header};
 use ferroce_wire::{PseudoHeader, UDP_PORT};
 use std::net::IpAddr;
 
-use crate::link::{Burst, Link, LinkCounters, LinkInfo};
+use crate::link::{Burst, Link, LinkCounters, LinkInfo, sealed};
 use crate::sys::fork;
 
 /// Writes IP packets into a capture file (pcap with nanoseconds, link type 101 "raw IP").
@@ -104,7 +104,12 @@ impl<L: Link> RecordedLink<L> {
 
 impl<L: Link> Link for RecordedLink<L> {
     fn tx_limits(&self) -> TxLimits {
-        self.inner.tx_limits()
+        // A capture is read by those who check ICRCs.
+        TxLimits { seal: true, ..self.inner.tx_limits() }
+    }
+
+    fn retry_at(&self, now: Time) -> Option<Time> {
+        self.inner.retry_at(now)
     }
 
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
@@ -133,7 +138,10 @@ impl<L: Link> Link for RecordedLink<L> {
     fn receive(&mut self, now: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
         let (file, at) = (&mut self.file, self.origin + now.since(Time::ZERO));
         let received = self.inner.receive(now, &mut |meta, packet| {
-            Sighting::received(meta, packet).record(file, at, packet);
+            match sealed(meta, packet) {
+                Some((meta, packet)) => Sighting::received(&meta, &packet).record(file, at, &packet),
+                None => Sighting::received(meta, packet).record(file, at, packet),
+            }
             deliver(meta, packet);
         });
         if received > 0 {
@@ -219,7 +227,7 @@ impl Sighting {
                 };
                 (pseudo.solve_ident(packet).unwrap_or(0), flags_fragment)
             }
-            (Ident::Hidden { .. }, ..) => (0, 0),
+            (Ident::Hidden { .. } | Ident::Vouched, ..) => (0, 0),
         };
         let RxMeta { src, dst, src_port, traffic_class, .. } = *meta;
         let (hop_limit, flow_label) = (64, 0);

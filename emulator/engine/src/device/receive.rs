@@ -79,6 +79,7 @@ impl<T: TraceSink> Device<T> {
         let (ident, flags, hidden) = match meta.ident {
             Ident::Known { ident, flags_fragment } => (ident, flags_fragment, false),
             Ident::Hidden { likely } => (likely, crate::io::DONT_FRAGMENT, true),
+            Ident::Vouched => return true,
         };
         let Some(header) = pseudo_header(meta.src, meta.dst, meta.src_port, ident, flags) else {
             return false;

@@ -46,6 +46,7 @@ pub struct NicBuilder<T = NoTrace> {
     path_mtu: Option<PathMtu>,
     seed: Option<Seed>,
     icrc: IcrcCheck,
+    shared_memory: bool,
     faults: Faults,
     recording: Option<Box<dyn Write + Send>>,
     visible: bool,
@@ -66,6 +67,7 @@ impl NicBuilder {
             path_mtu: None,
             seed: None,
             icrc: IcrcCheck::default(),
+            shared_memory: false,
             faults: Faults::default(),
             recording: None,
             visible: false,
@@ -148,6 +150,13 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         NicBuilder { icrc, ..self }
     }
 
+    /// Whether packets to and from NICs of this user on this machine, of this process or another, go through shared
+    /// memory, if the other NIC allows it too; the usual way, by UDP, remains for all others. Off if nothing is said.
+    /// It has no meaning for a NIC on an Ethernet or at a hub.
+    pub fn shared_memory(self, on: bool) -> Self {
+        NicBuilder { shared_memory: on, ..self }
+    }
+
     /// Faults between the device and the network.
     pub fn faults(self, faults: Faults) -> Self {
         NicBuilder { faults, ..self }
@@ -189,6 +198,7 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             path_mtu: self.path_mtu,
             seed: self.seed,
             icrc: self.icrc,
+            shared_memory: self.shared_memory,
             faults: self.faults,
             recording: self.recording,
             visible: self.visible,
@@ -209,7 +219,13 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
                 self.addresses = ethernet.addresses().collect();
                 Box::new(EthernetLink::open(ethernet)?)
             }
-            (None, None) => Box::new(UdpLink::open(&self.addresses, self.icrc)?),
+            (None, None) => {
+                let mut link = UdpLink::open(&self.addresses, self.icrc)?;
+                if self.shared_memory {
+                    link.share_memory()?;
+                }
+                Box::new(link)
+            }
         };
         let ports = link.info().ports;
         let mtu = path_mtu(&ports, self.path_mtu)?;

@@ -205,9 +205,11 @@ impl<T: TraceSink> Core<T> {
         if self.last_work.is_some_and(|work| now.since(work) < LINGER) {
             return Next::Linger;
         }
-        let until = self.deadline();
+        let full = self.outbox.state() == Sent::LinkFull;
+        let retry = if full { self.link.retry_at(now) } else { None };
+        let until = [self.deadline(), retry].into_iter().flatten().min();
         self.thread = ThreadState::Listening(until);
-        Next::Listen { until, room: self.outbox.state() == Sent::LinkFull }
+        Next::Listen { until, room: full && retry.is_none() }
     }
 
     fn deadline(&self) -> Option<Time> {

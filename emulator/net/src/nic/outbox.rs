@@ -56,7 +56,7 @@ impl Outbox {
         self.state = Sent::Some;
         for _ in 0..ROUNDS {
             if self.sent == self.filled {
-                self.fill(device, link.tx_limits(), now);
+                self.fill(device, link, now);
             }
             if self.filled == 0 {
                 self.state = Sent::All;
@@ -78,14 +78,19 @@ impl Outbox {
         }
     }
 
-    fn fill<T: TraceSink>(&mut self, device: &mut Device<T>, limits: TxLimits, now: Time) {
+    fn fill<T: TraceSink>(&mut self, device: &mut Device<T>, link: &dyn Link, now: Time) {
+        let limits = link.tx_limits();
         (self.sent, self.filled, self.limits) = (0, 0, limits);
         let mut bytes = 0;
         while self.filled < TRAINS
             && bytes < BYTES
             && device.poll_transmit(now, &limits, &mut self.trains[self.filled])
         {
-            bytes += self.trains[self.filled].bytes().len();
+            let train = &mut self.trains[self.filled];
+            if !train.is_sealed() && !link.takes_unsealed(&Burst::new(train, &limits)) {
+                train.seal(&limits);
+            }
+            bytes += train.bytes().len();
             self.filled += 1;
         }
     }

@@ -22,8 +22,8 @@ pub(super) struct Door {
     path: PathBuf,
 }
 
-/// Bytes before the packets.
-const HEADER: usize = 48;
+/// Bytes of what the network told about packets.
+pub(crate) const TOLD: usize = 48;
 const VERSION: u8 = 1;
 
 impl Door {
@@ -48,8 +48,8 @@ impl Door {
     /// # Errors
     /// When there is none, or it does not come to take them.
     pub(super) fn hand_over(&self, path: &Path, pieces: &Pieces<'_>) -> io::Result<()> {
-        let mut message = Vec::with_capacity(HEADER + pieces.bytes.len());
-        message.extend(header(&pieces.meta, pieces.segment));
+        let mut message = Vec::with_capacity(TOLD + pieces.bytes.len());
+        message.extend(tell(&pieces.meta, pieces.segment));
         message.extend(pieces.bytes);
         self.socket.get().send_to(&message, path).map(drop)
     }
@@ -74,8 +74,8 @@ pub(super) fn parse<'a>(message: &Incoming<'a>) -> Option<Pieces<'a>> {
     if message.truncated || sender(message)? != Uid::effective().as_raw() {
         return None;
     }
-    let (header, bytes) = message.bytes.split_first_chunk::<HEADER>()?;
-    let (meta, segment) = parse_header(header)?;
+    let (header, bytes) = message.bytes.split_first_chunk::<TOLD>()?;
+    let (meta, segment) = parse_told(header)?;
     (!bytes.is_empty()).then_some(Pieces { meta, bytes, segment })
 }
 
@@ -89,15 +89,17 @@ fn sender(message: &Incoming<'_>) -> Option<u32> {
     credentials?.2.get(4..8)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
-fn header(meta: &RxMeta, segment: usize) -> [u8; HEADER] {
+/// What the network told about packets, all of `segment` bytes but the last.
+pub(crate) fn tell(meta: &RxMeta, segment: usize) -> [u8; TOLD] {
     let octets = |addr: IpAddr| match addr {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     };
-    let mut bytes = [0; HEADER];
+    let mut bytes = [0; TOLD];
     let (known, ident, flags) = match meta.ident {
         Ident::Known { ident, flags_fragment } => (1, ident, flags_fragment),
         Ident::Hidden { likely } => (0, likely, 0),
+        Ident::Vouched => (2, 0, 0),
     };
     bytes[..4].copy_from_slice(&[VERSION, known, meta.traffic_class, 0]);
     bytes[4..8].copy_from_slice(&(segment as u32).to_ne_bytes());
@@ -109,7 +111,8 @@ fn header(meta: &RxMeta, segment: usize) -> [u8; HEADER] {
     bytes
 }
 
-fn parse_header(bytes: &[u8; HEADER]) -> Option<(RxMeta, usize)> {
+/// Reads what [`tell`] wrote; `None` for anything else.
+pub(crate) fn parse_told(bytes: &[u8; TOLD]) -> Option<(RxMeta, usize)> {
     let half = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
     let addr = |at: usize| {
         let octets: [u8; 16] = std::array::from_fn(|index| bytes[at + index]);
@@ -123,6 +126,7 @@ fn parse_header(bytes: &[u8; HEADER]) -> Option<(RxMeta, usize)> {
     }
     let ident = match known {
         0 => Ident::Hidden { likely: half(10) },
+        2 => Ident::Vouched,
         _ => Ident::Known { ident: half(10), flags_fragment: half(12) },
     };
     let meta = RxMeta { src: addr(16), dst: addr(32), src_port: half(8), traffic_class, ident };
@@ -136,12 +140,14 @@ mod tests {
     #[test]
     fn what_the_network_told_survives_the_door() {
         let ident = Ident::Known { ident: 77, flags_fragment: 0x4000 };
-        for (src, ident) in [("127.0.0.1", ident), ("2001:db8::1", Ident::Hidden { likely: 5 })] {
+        for (src, ident) in
+            [("127.0.0.1", ident), ("2001:db8::1", Ident::Hidden { likely: 5 }), ("::1", Ident::Vouched)]
+        {
             let src = src.parse().unwrap();
             let meta = RxMeta { src, dst: src, src_port: 4791, traffic_class: 3, ident };
-            assert_eq!(parse_header(&header(&meta, 1000)), Some((meta, 1000)));
+            assert_eq!(parse_told(&tell(&meta, 1000)), Some((meta, 1000)));
         }
-        assert_eq!(parse_header(&[0; HEADER]), None);
-        assert_eq!(parse_header(&[VERSION; HEADER].map(|byte| byte * u8::from(byte != VERSION))), None);
+        assert_eq!(parse_told(&[0; TOLD]), None);
+        assert_eq!(parse_told(&[VERSION; TOLD].map(|byte| byte * u8::from(byte != VERSION))), None);
     }
 }

@@ -20,12 +20,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ferroce_engine::Time;
 use ferroce_wire::cm::ServiceId;
 
 pub use directory::runtime_directory;
+pub(crate) use door::{TOLD, parse_told, tell};
 
 use crate::error::NetError;
 use crate::pieces::Pieces;
@@ -126,6 +128,12 @@ pub(crate) fn join<S: AsFd>(
     Ok(seats.collect())
 }
 
+/// Where shared memory is handed to the NIC that has `lane` at `addr`, if there is one. `scope` is that of a link-local
+/// address, else 0.
+pub(crate) fn mailbox_path(addr: IpAddr, scope: u32, lane: u8) -> Result<PathBuf, NetError> {
+    Ok(registry::mailbox_at(&runtime_directory()?, addr, scope, lane))
+}
+
 /// Has the kernel deliver to the socket of each lane, from which one program serves the whole group. Where the
 /// kernel refuses, it delivers to any of them, and everything is handed over.
 fn steer(socket: BorrowedFd<'_>, book: &Book) {
@@ -143,6 +151,11 @@ impl Seat {
     /// Where others hand packets to us.
     pub(crate) fn door(&self) -> BorrowedFd<'_> {
         self.door.fd()
+    }
+
+    /// Where others are to hand shared memory to us.
+    pub(crate) fn mailbox_path(&self) -> PathBuf {
+        self.registry.mailbox_path(self.lane)
     }
 
     /// What came through our door. `None` when it makes no sense.

@@ -90,6 +90,7 @@ impl Registry {
             book.leave(*lane);
             // A door without a process behind it. It may be gone already.
             std::fs::remove_file(self.door_path(*lane)).ok();
+            std::fs::remove_file(self.mailbox_path(*lane)).ok();
         }
         Locked { registry: self, changed: !dead.is_empty(), book }
     }
@@ -125,6 +126,11 @@ impl Registry {
         self.path.with_file_name(format!("{}.{lane}", self.path.file_name().unwrap_or_default().display()))
     }
 
+    /// Where shared memory is handed to the process that has a lane.
+    pub(super) fn mailbox_path(&self, lane: u8) -> PathBuf {
+        mailbox(&self.path, lane)
+    }
+
     /// Sets or removes a lock; false when somebody else has it.
     fn set(&self, byte: i64, kind: i32) -> io::Result<bool> {
         match fcntl(self.file.get(), FcntlArg::F_OFD_SETLK(&flock(byte, kind))) {
@@ -153,6 +159,15 @@ impl Drop for Locked<'_> {
         }
         self.registry.set(CONTENTS, libc::F_UNLCK).ok();
     }
+}
+
+/// Where shared memory is handed to the NIC that has `lane` at `addr`, if there is one.
+pub(super) fn mailbox_at(directory: &Path, addr: IpAddr, scope: u32, lane: u8) -> PathBuf {
+    mailbox(&directory.join(name(addr, scope)), lane)
+}
+
+fn mailbox(registry: &Path, lane: u8) -> PathBuf {
+    registry.with_file_name(format!("{}.{lane}+", registry.file_name().unwrap_or_default().display()))
 }
 
 fn byte_of(lane: u8) -> i64 {

@@ -11,6 +11,7 @@ mod device;
 mod filter;
 pub(crate) mod fork;
 mod memory;
+mod shared;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -25,6 +26,7 @@ pub(crate) use device::{
 };
 pub(crate) use filter::{Filter, attach_filter, attach_steering, detach_filter};
 pub use memory::ThisProcess;
+pub(crate) use shared::{SharedMemory, receive_descriptor, send_descriptor};
 
 /// Opens a non-blocking socket that does not survive `exec`.
 pub(crate) fn socket(domain: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {

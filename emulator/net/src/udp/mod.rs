@@ -31,6 +31,7 @@ use ferroce_wire::cm::ServiceId;
 use crate::error::NetError;
 use crate::interface::{Interface, is_link_local};
 use crate::link::{Burst, Failure, IcrcCheck, IcrcMode, Link, LinkCounters, LinkInfo, PortInfo};
+use crate::local::Local;
 use crate::share::{self, Binding, Seat};
 use crate::sys::fork::Cut;
 use crate::sys::{self, Inbox, SockAddr};
@@ -47,6 +48,9 @@ const SOCKET_BUFFER: i32 = 8 << 20;
 /// How often to look at the entrances through which packets seldom come, while there is traffic.
 const SELDOM: Duration = Duration::from_micros(100);
 
+/// How long packets are expected through shared memory after the last one.
+const LOCAL_HABIT: Duration = Duration::from_millis(1);
+
 /// How long a port may still be in use by a process that is ending, or is about to become another program.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -55,6 +59,11 @@ pub struct UdpLink {
     /// One for each address of the device, then those that receive for multicast groups.
     ports: Vec<Port>,
     inbox: Inbox,
+    /// The way to NICs on this machine, if it is to be used.
+    local: Option<Box<Local>>,
+    /// When packets last came that way, and when to look at the sockets again meanwhile.
+    local_at: Option<Time>,
+    sockets_at: Cell<Time>,
     /// When to look at the entrances through which packets seldom come.
     look: Cell<Time>,
     /// Turned off for good when the kernel refuses a train.
@@ -107,6 +116,9 @@ impl UdpLink {
         let mut link = UdpLink {
             ports: ports.collect::<Result<_, NetError>>()?,
             inbox: Inbox::new(),
+            local: None,
+            local_at: None,
+            sockets_at: Cell::new(Time::ZERO),
             look: Cell::new(Time::ZERO),
             segmentation: true,
             sent_of_first: 0,
@@ -117,6 +129,29 @@ impl UdpLink {
             port.choose_receiver(icrc)?;
         }
         Ok(link)
+    }
+
+    /// From now on, packets between this NIC and others of this user on this machine go through shared memory, if the
+    /// other does the same.
+    ///
+    /// # Errors
+    /// When the directory in which they meet cannot be used.
+    pub fn share_memory(&mut self) -> Result<(), NetError> {
+        let seats = self.ports.iter().filter_map(|port| port.seat.as_ref());
+        self.local = Some(Box::new(Local::open(seats.map(Seat::mailbox_path))?));
+        Ok(())
+    }
+
+    /// Looks at the sockets, unless packets come through shared memory: then seldom, because to find nothing there
+    /// takes longer than to receive a packet.
+    #[inline]
+    fn receive_at_sockets(&mut self, now: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
+        if now < self.sockets_at.get() && self.local_at.is_some_and(|at| now.since(at) < LOCAL_HABIT) {
+            return 0;
+        }
+        let received = (0..self.ports.len()).map(|port| self.receive_at(port, now, deliver)).sum();
+        self.sockets_at.set(if received > 0 { now } else { now + SELDOM });
+        if now < self.look.get() { received } else { received + self.receive_seldom(now, deliver) }
     }
 
     /// The interfaces of the addresses, in their order.
@@ -141,16 +176,33 @@ impl Link for UdpLink {
             first_ident: 0,
             ident_step: u16::from(self.segmentation),
             src_port: Some(UDP_PORT),
+            seal: self.local.as_ref().is_none_or(|local| !local.is_in_use()),
         }
     }
 
-    fn send(&mut self, _: Time, bursts: &[Burst<'_>]) -> usize {
-        self.send_bursts(bursts)
+    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
+        self.local.as_ref().is_some_and(|local| local.takes(burst))
+    }
+
+    fn retry_at(&self, now: Time) -> Option<Time> {
+        self.local.as_ref()?.retry_at(now)
+    }
+
+    fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
+        let done = self.send_bursts(now, bursts);
+        if let Some(local) = &mut self.local {
+            local.wake_readers();
+        }
+        done
     }
 
     fn receive(&mut self, now: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
-        let received = (0..self.ports.len()).map(|port| self.receive_at(port, now, deliver)).sum();
-        if now < self.look.get() { received } else { received + self.receive_seldom(now, deliver) }
+        let Some(local) = &mut self.local else { return self.receive_at_sockets(now, deliver) };
+        let received = local.receive(now, &mut self.counters, deliver);
+        if received > 0 {
+            self.local_at = Some(now);
+        }
+        received + self.receive_at_sockets(now, deliver)
     }
 
     fn join(&mut self, group: IpAddr) {
@@ -188,8 +240,12 @@ impl Link for UdpLink {
             ]
         });
         to.extend(fds.flatten().map(|fd| fd.as_raw_fd()));
+        if let Some(local) = &self.local {
+            local.descriptors(to);
+        }
         // Who asks will sleep, and may be woken by any of them.
         self.look.set(Time::ZERO);
+        self.sockets_at.set(Time::ZERO);
     }
 
     fn counters(&self) -> LinkCounters {
@@ -202,7 +258,8 @@ impl Link for UdpLink {
         let ports = self.own_ports().map(|port| port.info(self.segmentation)).collect();
         let lane = self.ports.iter().find_map(|port| port.seat.as_ref()).map_or(0, Seat::lane);
         let last_error = self.failure.map(|failure| failure.to_string());
-        LinkInfo { layers: vec!["udp"], lane, ports, last_error }
+        let layers = if self.local.is_some() { vec!["shared memory", "udp"] } else { vec!["udp"] };
+        LinkInfo { layers, lane, ports, last_error }
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn be_a_child() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let role: Vec<&str> = role.split(' ').collect();
     let (addr, peer): (IpAddr, IpAddr) = (role[0].parse().unwrap(), role[1].parse().unwrap());
-    match Nic::builder().address(addr).open() {
+    match Nic::builder().address(addr).shared_memory(true).open() {
         Ok(nic) => {
             let end = End::new(nic, MEMORY);
             end.connect(peer, Qpn::new(role[2].parse().unwrap()));

@@ -83,7 +83,8 @@ impl Engine {
             .visible()
             .name(format!("ferroce{}", device.index))
             .personality(settings.personality.clone())
-            .faults(settings.faults);
+            .faults(settings.faults)
+            .shared_memory(settings.shared_memory);
         for address in &device.addresses {
             builder = builder.address(*address);
         }

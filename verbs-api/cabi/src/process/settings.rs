@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     pub(crate) faults: Faults,
     /// `FERROCE_RECORD`: a capture file; for the second and later processes the process number is put in.
     pub(crate) record: Option<PathBuf>,
+    /// `FERROCE_SHARED_MEMORY`, `on` or `off`: whether packets between NICs of this user on this machine go through
+    /// shared memory.
+    pub(crate) shared_memory: bool,
     /// `FERROCE_SYSFS`: a directory that stands for `/sys`.
     pub(crate) sysfs: Option<PathBuf>,
     /// `FERROCE_PART_ID`: the number of the model that `ibv_query_device` tells, for programs that do more on models
@@ -34,6 +37,7 @@ impl Settings {
             personality: Personality::default(),
             faults: Faults::default(),
             record: None,
+            shared_memory: false,
             sysfs: None,
             part_id: None,
         }
@@ -67,6 +71,11 @@ impl Settings {
                 None => Faults::default(),
             },
             record: env::var_os("FERROCE_RECORD").map(PathBuf::from),
+            shared_memory: match variable("FERROCE_SHARED_MEMORY")?.as_deref() {
+                Some("on") => true,
+                Some("off") | None => false,
+                Some(text) => return Err(format!("FERROCE_SHARED_MEMORY={text} is neither on nor off")),
+            },
             sysfs: env::var_os("FERROCE_SYSFS").map(PathBuf::from),
             part_id: part_id.map(|id| id as u32),
         })
