@@ -121,9 +121,13 @@ impl Id {
     }
 
     /// Has the connection made for the queue pair of this number, or for one that is not known here
-    /// ([`ConnParam::qp_num`]).
+    /// ([`ConnParam::qp_num`]). `None` takes the queue pair out of the multicast groups that were joined with it.
     pub fn attach_number(&self, qpn: Option<Qpn>) {
-        self.shared.inner.lock().qpn = qpn;
+        let mut inner = self.shared.inner.lock();
+        if qpn.is_none() {
+            inner.leave_all();
+        }
+        inner.qpn = qpn;
     }
 
     /// Asks the peer for a connection (`rdma_connect`), or for the queue pair of a datagram service.
@@ -286,6 +290,8 @@ impl Id {
             context.nic().with(|device, now| device.cm_mut().reject(now, engine, reason, &[], data))?;
         }
         inner.state = State::Disconnected;
+        drop(inner);
+        last_word(&context);
         Ok(())
     }
 
@@ -300,6 +306,8 @@ impl Id {
         let (context, engine) = inner.connection("disconnect")?;
         to_error(&context, inner.qpn);
         context.nic().with(|device, now| device.cm_mut().disconnect(now, engine, &[]))?;
+        drop(inner);
+        last_word(&context);
         Ok(())
     }
 
@@ -400,9 +408,9 @@ pub(super) fn make_ready(
     context.nic().with(|device, now| {
         let mut rtr = device.cm().qp_attr(engine, QpState::Rtr)?;
         let mut rts = device.cm().qp_attr(engine, QpState::Rts)?;
-        if let (Some((resources, depth)), Some(_)) = (depths, rtr.max_dest_rd_atomic) {
-            rtr.max_dest_rd_atomic = Some(resources);
-            rts.max_rd_atomic = Some(depth);
+        if let Some((resources, depth)) = depths {
+            rtr.max_dest_rd_atomic = rtr.max_dest_rd_atomic.map(|_| resources);
+            rts.max_rd_atomic = rts.max_rd_atomic.map(|_| depth);
         }
         device.modify_qp(now, qpn, &rtr)?;
         device.modify_qp(now, qpn, &rts)
@@ -415,6 +423,12 @@ pub(super) fn to_error(context: &Context, qpn: Option<Qpn>) {
     if let Some(qpn) = qpn {
         context.nic().with(|device, now| device.modify_qp(now, qpn, &QpAttr::to(QpState::Err))).ok();
     }
+}
+
+/// What was said reaches a peer on the same address even if the program ends now. The kernel's connection manager,
+/// which programs know, lives on.
+fn last_word(context: &Context) {
+    context.nic().progress();
 }
 
 fn transport(context: &Context, qpn: Option<Qpn>, param: &ConnParam) -> Result<(Qpn, CmTransport), CmError> {

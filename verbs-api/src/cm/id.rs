@@ -48,8 +48,8 @@ pub(super) struct Inner {
     pub qpn: Option<Qpn>,
     pub engine: Option<CmId>,
     pub listeners: Vec<(Context, CmListener)>,
-    /// Multicast groups, with the queue pair that is a member.
-    pub groups: Vec<(Qpn, IpAddr)>,
+    /// Multicast groups, with the queue pair that is a member, if there was one when the group was joined.
+    pub groups: Vec<(Option<Qpn>, IpAddr)>,
     /// What the peer asked for.
     pub asked: Asked,
     /// The end of the connection was told already.

@@ -67,6 +67,15 @@ impl Manager {
         context.cm().device_removed();
     }
 
+    /// Ends all connections that the NICs know, and tells the peers: for programs that end without doing so. The
+    /// identifiers are good for nothing afterwards.
+    pub fn end_connections(&self) {
+        for context in self.contexts() {
+            context.nic().with(|device, now| device.cm_mut().destroy_all(now));
+            context.nic().progress();
+        }
+    }
+
     /// The NICs, in the order in which they were added.
     pub fn contexts(&self) -> Vec<Context> {
         self.shared.contexts.lock().clone()

@@ -25,8 +25,11 @@ impl Id {
         }
         if let Some(qpn) = inner.qpn {
             context.nic().with(|device, _| device.attach_mcast(qpn, group))?;
-            inner.groups.push((qpn, group));
         }
+        let member = inner.qpn;
+        // Joining again with a queue pair is the same membership.
+        inner.groups.retain(|joined| *joined != (None, group));
+        inner.groups.push((member, group));
         drop(inner);
         self.channel().push(Pending { id: self.clone(), listener: None, news: News::Joined(group) });
         Ok(())
@@ -35,7 +38,7 @@ impl Id {
     /// Leaves a multicast group (`rdma_leave_multicast`).
     ///
     /// # Errors
-    /// When the attached queue pair is not a member by this identifier.
+    /// When it was not joined with this identifier.
     pub fn leave_multicast(&self, group: IpAddr) -> Result<(), CmError> {
         let mut inner = self.shared.inner.lock();
         let found = inner.groups.iter().position(|(_, joined)| *joined == group);
@@ -43,7 +46,9 @@ impl Id {
         let (qpn, group) = inner.groups.swap_remove(found);
         let context = inner.nic("leave a multicast group")?;
         drop(inner);
-        context.nic().with(|device, _| device.detach_mcast(qpn, group))?;
+        if let Some(qpn) = qpn {
+            context.nic().with(|device, _| device.detach_mcast(qpn, group))?;
+        }
         Ok(())
     }
 
@@ -61,7 +66,7 @@ impl Inner {
     /// Leaves all groups. A queue pair that is gone has left them already.
     pub(super) fn leave_all(&mut self) {
         for (qpn, group) in std::mem::take(&mut self.groups) {
-            if let Some(context) = &self.context {
+            if let (Some(context), Some(qpn)) = (&self.context, qpn) {
                 context.nic().with(|device, _| device.detach_mcast(qpn, group)).ok();
             }
         }

@@ -79,6 +79,7 @@ impl Cm {
         let from_path = ack_timeout(config.ack_delay, config.packet_life_time);
         let link = Link {
             transport: request.transport,
+            asks: true,
             av: request.av,
             path_mtu: request.path_mtu,
             local_qpn: request.qpn,
@@ -294,6 +295,16 @@ impl Cm {
         Ok(())
     }
 
+    /// Gives all connections up, as [`destroy`](Self::destroy) does: the program ends.
+    pub fn destroy_all(&mut self, now: Time) {
+        let owned = self.endpoints.iter().filter(|(_, endpoint)| !endpoint.orphan);
+        let owned: Vec<CmId> = owned.map(|(id, _)| CmId(*id)).collect();
+        for id in owned {
+            // What cannot be told to a peer any more is left.
+            self.destroy(now, id).ok();
+        }
+    }
+
     /// Asks for the queue pair of a datagram service, with at most 216 bytes of private data.
     /// [`SidrReply`](CmEventKind::SidrReply) or [`Unreachable`](CmEventKind::Unreachable) will follow.
     ///
@@ -392,6 +403,7 @@ impl Cm {
 pub(super) fn unconnected(av: AddressVector) -> Link {
     Link {
         transport: CmTransport::Rc,
+        asks: true,
         av,
         path_mtu: PathMtu::Mtu256,
         local_qpn: Qpn::default(),

@@ -68,6 +68,8 @@ pub(super) struct Endpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     pub transport: CmTransport,
+    /// This end asked for the connection: an extended one's initiator, whose other end is the target.
+    pub asks: bool,
     pub av: AddressVector,
     pub path_mtu: PathMtu,
     pub local_qpn: Qpn,
@@ -99,20 +101,24 @@ impl Link {
                 if !reliable {
                     return Ok(QpAttr::rtr_uc(self.av, remote, self.rq_psn, self.path_mtu));
                 }
+                let answers = self.transport != CmTransport::Xrc || !self.asks;
                 Ok(QpAttr {
-                    max_dest_rd_atomic: Some(self.responder_resources),
-                    min_rnr_timer: Some(RnrTimer(0)),
+                    max_dest_rd_atomic: answers.then_some(self.responder_resources),
+                    min_rnr_timer: answers.then_some(RnrTimer(0)),
                     ..QpAttr::rtr(self.av, remote, self.rq_psn, self.path_mtu)
                 })
             }
             QpState::Rts if !reliable => Ok(QpAttr::rts_unreliable(self.sq_psn)),
-            QpState::Rts => Ok(QpAttr {
-                timeout: Some(self.ack_timeout),
-                retry_cnt: Some(self.retry_count),
-                rnr_retry: Some(self.rnr_retry_count),
-                max_rd_atomic: Some(self.initiator_depth),
-                ..QpAttr::rts(self.sq_psn)
-            }),
+            QpState::Rts => {
+                let sends = self.transport != CmTransport::Xrc || self.asks;
+                Ok(QpAttr {
+                    timeout: Some(self.ack_timeout),
+                    retry_cnt: sends.then_some(self.retry_count),
+                    rnr_retry: sends.then_some(self.rnr_retry_count),
+                    max_rd_atomic: sends.then_some(self.initiator_depth),
+                    ..QpAttr::rts(self.sq_psn)
+                })
+            }
             _ => Err(VerbsError::Invalid("connections lead to INIT, RTR and RTS only")),
         }
     }
@@ -128,7 +134,31 @@ pub(super) fn ack_timeout(delay: u8, life: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::ack_timeout;
+    use crate::qp::{QpType, transitions};
+
+    use super::super::calls::unconnected;
+    use super::*;
+
+    #[test]
+    fn a_queue_pair_is_given_what_its_type_needs_and_nothing_else() {
+        let av = AddressVector::new(0, IpAddr::from([192, 0, 2, 1]));
+        for (transport, asks, qp_type) in [
+            (CmTransport::Rc, true, QpType::Rc),
+            (CmTransport::Rc, false, QpType::Rc),
+            (CmTransport::Uc, true, QpType::Uc),
+            (CmTransport::Xrc, true, QpType::XrcInitiator),
+            (CmTransport::Xrc, false, QpType::XrcTarget),
+        ] {
+            let link = Link { transport, asks, remote_qpn: Some(Qpn::new(7)), ..unconnected(av) };
+            let way = [QpState::Reset, QpState::Init, QpState::Rtr, QpState::Rts];
+            for step in way.windows(2) {
+                let rule = transitions(qp_type).find(|rule| [rule.from, rule.to] == step).unwrap();
+                let given = link.qp_attr(step[1]).unwrap().mask() - crate::qp::AttrMask::STATE;
+                assert!(given.contains(rule.required), "{qp_type:?} {step:?}: {given:?}");
+                assert!((rule.required | rule.optional).contains(given), "{qp_type:?} {step:?}: {given:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_ack_timeout_is_that_of_linux() {

@@ -89,6 +89,7 @@ impl Cm {
         let Some(listener) = self.open_listener(number) else { return };
         let link = Link {
             transport,
+            asks: false,
             av: self.av_to(from, req.primary.flow_label, req.primary.hop_limit),
             path_mtu,
             local_qpn: Default::default(),
