@@ -33,6 +33,8 @@
 
 mod datagram;
 mod format;
+mod mapped;
+mod opening;
 mod socket;
 mod stream;
 

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use ferroce_engine::Wc;
 use parking_lot::Mutex;
 
-use crate::cm::{ConnParam, Event, EventChannel, EventKind, Id, Manager, PortSpace};
+use crate::cm::{Event, EventChannel, EventKind, Id, Manager, PortSpace};
 use crate::completion::Completions;
-use crate::memory::{MemoryRegion, ProtectionDomain};
 use crate::wait::{Listener, block_on};
 
-use super::format::{Hello, Target, Word};
+use super::format::Word;
+use super::mapped::Mapped;
 use super::stream::Stream;
 use super::{Options, SocketError};
 
@@ -28,25 +28,24 @@ const LINGER: Duration = Duration::from_secs(10);
 ///
 /// Dropping it closes it, without waiting for what was sent to arrive.
 pub struct Socket {
-    manager: Manager,
-    channel: EventChannel,
-    id: Id,
-    inner: Mutex<Inner>,
+    pub(super) manager: Manager,
+    pub(super) channel: EventChannel,
+    pub(super) id: Id,
+    pub(super) inner: Mutex<Inner>,
 }
 
-struct Inner {
-    phase: Phase,
-    options: Options,
-    nonblocking: bool,
-    stream: Option<Stream>,
+pub(super) struct Inner {
+    pub phase: Phase,
+    pub options: Options,
+    pub nonblocking: bool,
+    pub stream: Option<Stream>,
     /// A request that was not accepted yet.
-    request: Option<Event>,
-    /// Own memory that the peer was told of, by the peer's entry.
-    mapped: Vec<(usize, u64, MemoryRegion)>,
+    pub request: Option<Event>,
+    pub mapped: Vec<Mapped>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     New,
     Listening,
     /// The way to the peer is looked for, or it was asked.
@@ -73,7 +72,7 @@ pub struct Ready {
     pub read: bool,
     /// Writing takes something.
     pub write: bool,
-    /// The connection has ended.
+    /// The connection has ended, and all that came has been read.
     pub hangup: bool,
     /// The connection could not be made, or has failed.
     pub error: bool,
@@ -94,7 +93,13 @@ impl Socket {
         Socket::with(manager, channel, id, Phase::New, Options::default())
     }
 
-    fn with(manager: &Manager, channel: EventChannel, id: Id, phase: Phase, options: Options) -> Socket {
+    pub(super) fn with(
+        manager: &Manager,
+        channel: EventChannel,
+        id: Id,
+        phase: Phase,
+        options: Options,
+    ) -> Socket {
         let inner =
             Inner { phase, options, nonblocking: false, stream: None, request: None, mapped: Vec::new() };
         Socket { manager: manager.clone(), channel, id, inner: Mutex::new(inner) }
@@ -131,98 +136,6 @@ impl Socket {
     /// When there is no peer.
     pub fn peer_addr(&self) -> Result<SocketAddr, SocketError> {
         self.id.peer_addr().ok_or(SocketError::NotConnected)
-    }
-
-    // --- making connections ------------------------------------------------------------------------------------------
-
-    /// Takes an address and port (`rbind`).
-    ///
-    /// # Errors
-    /// As [`Id::bind`].
-    pub fn bind(&self, addr: SocketAddr) -> Result<(), SocketError> {
-        Ok(self.id.bind(addr)?)
-    }
-
-    /// Listens for connections (`rlisten`).
-    ///
-    /// # Errors
-    /// As [`Id::listen`].
-    pub fn listen(&self, backlog: u32) -> Result<(), SocketError> {
-        let mut inner = self.inner.lock();
-        if inner.phase != Phase::Listening {
-            self.id.listen(backlog)?;
-            inner.phase = Phase::Listening;
-        }
-        Ok(())
-    }
-
-    /// Accepts the next connection (`raccept`).
-    ///
-    /// # Errors
-    /// When it does not listen. Peers that go away meanwhile are passed over.
-    pub fn accept(&self) -> Result<(Socket, SocketAddr), SocketError> {
-        let event = self.until(|_, inner| match inner.phase {
-            Phase::Listening => inner.request.take().map(Ok),
-            _ => Some(Err(SocketError::State("accept"))),
-        })?;
-        let (options, nonblocking) = {
-            let inner = self.inner.lock();
-            (inner.options, inner.nonblocking)
-        };
-        match self.take(event, options) {
-            Ok(socket) if nonblocking => Ok((socket.0, socket.1)),
-            Ok((socket, peer)) => match socket.wait_open() {
-                Ok(()) => Ok((socket, peer)),
-                Err(_) => self.accept(),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes a socket for a request.
-    fn take(&self, event: Event, options: Options) -> Result<(Socket, SocketAddr), SocketError> {
-        let Some(hello) = Hello::parse(event.param.private_data()) else {
-            event.id.reject(&[]).ok();
-            return Err(SocketError::Version);
-        };
-        let channel = self.manager.event_channel();
-        event.id.migrate(&channel);
-        let context = event.id.context().ok_or(SocketError::NotConnected)?;
-        let mut stream = Stream::new(&context, &options).map_err(|_| SocketError::Io)?;
-        stream.meet(hello);
-        event.id.attach(&stream.qp)?;
-        let peer = event.id.peer_addr().ok_or(SocketError::NotConnected)?;
-        event.id.accept(&param(&stream))?;
-        let socket = Socket::with(&self.manager, channel, event.id, Phase::Opening, options);
-        socket.inner.lock().stream = Some(stream);
-        Ok((socket, peer))
-    }
-
-    /// Connects to a socket that listens (`rconnect`).
-    ///
-    /// # Errors
-    /// [`SocketError::InProgress`] if it is told not to wait; otherwise why there is no connection.
-    pub fn connect(&self, to: SocketAddr) -> Result<(), SocketError> {
-        let nonblocking = {
-            let mut inner = self.inner.lock();
-            if inner.phase != Phase::New {
-                return Err(SocketError::State("connect"));
-            }
-            self.id.resolve_addr(None, to, Duration::ZERO)?;
-            inner.phase = Phase::Opening;
-            inner.step(self);
-            inner.nonblocking
-        };
-        if nonblocking { Err(SocketError::InProgress) } else { self.wait_open() }
-    }
-
-    fn wait_open(&self) -> Result<(), SocketError> {
-        let opened = self.wait_for(None, |_, inner| match &inner.phase {
-            Phase::Connected => Some(Ok(())),
-            Phase::Failed(error) => Some(Err(error.clone())),
-            _ => None,
-        });
-        opened.unwrap_or(Err(SocketError::NotConnected))
     }
 
     // --- data --------------------------------------------------------------------------------------------------------
@@ -379,89 +292,10 @@ impl Socket {
         block_on(std::future::poll_fn(|task| self.poll_ready(task, want, &mut watch)), deadline)
     }
 
-    // --- mapped memory -------------------------------------------------------------------------------------------------
-
-    /// The domain of memory that can be mapped, once there is a connection.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn protection_domain(&self) -> Result<ProtectionDomain, SocketError> {
-        let inner = self.inner.lock();
-        inner.stream.as_ref().map(|stream| stream.domain().clone()).ok_or(SocketError::NotConnected)
-    }
-
-    /// Lets the peer write to memory, at `offset` and further (`riomap`); `None` takes the memory's own address for
-    /// an offset. Gives the offset. The memory must be of this [domain](Self::protection_domain), with
-    /// [`Access::REMOTE_WRITE`](crate::Access::REMOTE_WRITE).
-    ///
-    /// # Errors
-    /// [`SocketError::NoRoom`] when the peer has set no room aside ([`Options::mappings`]).
-    pub fn map(&self, memory: MemoryRegion, offset: Option<u64>) -> Result<u64, SocketError> {
-        let offset = offset.unwrap_or(memory.addr());
-        let target = Target { addr: memory.addr(), key: memory.rkey(), len: memory.len() as u32 };
-        let index = self.until(|_, inner| match inner.open_stream() {
-            Ok(Some(stream)) => match (stream.can_send(), stream.writable) {
-                (true, _) => Some(stream.map(offset, target)),
-                (false, true) => None,
-                (false, false) => Some(Err(SocketError::Reset)),
-            },
-            Ok(None) => None,
-            Err(error) => Some(Err(error)),
-        })?;
-        self.inner.lock().mapped.push((index, offset, memory));
-        Ok(offset)
-    }
-
-    /// Takes memory back that was mapped (`riounmap`): the peer can no longer write to it.
-    ///
-    /// # Errors
-    /// When nothing was mapped at this offset.
-    pub fn unmap(&self, offset: u64) -> Result<(), SocketError> {
-        let mut inner = self.inner.lock();
-        let found = inner.mapped.iter().position(|(_, at, _)| *at == offset);
-        let (index, _, _memory) = inner.mapped.remove(found.ok_or(SocketError::NotMapped)?);
-        if let Some(stream) = &mut inner.stream {
-            stream.unmap(index);
-        }
-        Ok(())
-    }
-
-    /// Writes to memory that the peer has mapped (`riowrite`), and says how much.
-    ///
-    /// # Errors
-    /// [`SocketError::NotMapped`] when there is nothing at the offset, and as for [`send`](Self::send).
-    pub fn write_mapped(&self, data: &[u8], offset: u64) -> Result<usize, SocketError> {
-        let (mut done, nonblocking) = (0, self.inner.lock().nonblocking);
-        let written = self.until(|_, inner| {
-            let stream = match inner.open_stream() {
-                Ok(Some(stream)) => stream,
-                Ok(None) => return None,
-                Err(error) => return Some(Err(error)),
-            };
-            loop {
-                if done == data.len() {
-                    return Some(Ok(()));
-                }
-                match stream.write_mapped(&data[done..], offset + done as u64) {
-                    None => return Some(Err(SocketError::NotMapped)),
-                    Some(Err(error)) => return Some(Err(error)),
-                    Some(Ok(0)) if !stream.writable => return Some(Err(SocketError::Reset)),
-                    Some(Ok(0)) if nonblocking && done > 0 => return Some(Ok(())),
-                    Some(Ok(0)) => return None,
-                    Some(Ok(count)) => done += count,
-                }
-            }
-        });
-        match written {
-            Err(error) if done == 0 => Err(error),
-            _ => Ok(done),
-        }
-    }
-
     // --- waiting -----------------------------------------------------------------------------------------------------
 
     /// Until `act` gives something; at once, or not at all, if it is told not to wait.
-    fn until<T>(
+    pub(super) fn until<T>(
         &self,
         mut act: impl FnMut(&Socket, &mut Inner) -> Option<Result<T, SocketError>>,
     ) -> Result<T, SocketError> {
@@ -478,7 +312,7 @@ impl Socket {
         self.wait_for(None, act).unwrap_or(Err(SocketError::WouldBlock))
     }
 
-    fn wait_for<T>(
+    pub(super) fn wait_for<T>(
         &self,
         timeout: Option<Duration>,
         mut act: impl FnMut(&Socket, &mut Inner) -> Option<T>,
@@ -524,20 +358,9 @@ impl Watch {
     }
 }
 
-/// What both sides say of themselves when they connect.
-fn param(stream: &Stream) -> ConnParam {
-    ConnParam {
-        private_data: stream.hello().emit().to_vec(),
-        responder_resources: 0,
-        initiator_depth: 0,
-        flow_control: true,
-        ..ConnParam::default()
-    }
-}
-
 impl Inner {
     /// Deals with everything that has come.
-    fn step(&mut self, socket: &Socket) {
+    pub(super) fn step(&mut self, socket: &Socket) {
         match self.phase {
             Phase::Opening => {
                 while self.phase == Phase::Opening
@@ -568,46 +391,8 @@ impl Inner {
         }
     }
 
-    /// One step further towards a connection.
-    fn open(&mut self, socket: &Socket, event: &Event) -> Result<(), SocketError> {
-        Id::verdict(event)?;
-        match event.kind {
-            EventKind::AddrResolved => socket.id.resolve_route(Duration::ZERO)?,
-            EventKind::RouteResolved => {
-                let context = socket.id.context().ok_or(SocketError::NotConnected)?;
-                let stream = Stream::new(&context, &self.options).map_err(|_| SocketError::Io)?;
-                socket.id.attach(&stream.qp)?;
-                socket.id.connect(&param(&stream))?;
-                self.stream = Some(stream);
-            }
-            EventKind::Established => {
-                let stream = self.stream.as_mut().ok_or(SocketError::NotConnected)?;
-                // Of an accepting socket's peer all is known already.
-                if let Some(hello) = Hello::parse(event.param.private_data()) {
-                    stream.meet(hello);
-                } else if !event.param.private_data().is_empty() {
-                    return Err(SocketError::Version);
-                }
-                stream.connect();
-                self.phase = Phase::Connected;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn listen_for_more(&mut self, channel: &EventChannel) {
-        while self.request.is_none()
-            && let Some(event) = channel.poll()
-        {
-            if event.kind == EventKind::ConnectRequest {
-                self.request = Some(event);
-            }
-        }
-    }
-
     /// The stream, once there is a connection; `None` while it is being made.
-    fn open_stream(&mut self) -> Result<Option<&mut Stream>, SocketError> {
+    pub(super) fn open_stream(&mut self) -> Result<Option<&mut Stream>, SocketError> {
         match &self.phase {
             Phase::Connected => Ok(self.stream.as_mut()),
             Phase::Opening => Ok(None),
@@ -623,7 +408,7 @@ impl Inner {
             (Phase::Connected, Some(stream)) => Ready {
                 read: stream.has_data() || !stream.readable,
                 write: stream.can_send(),
-                hangup: !stream.connected && !stream.failed,
+                hangup: !stream.connected && !stream.failed && !stream.has_data(),
                 error: stream.failed,
             },
             _ => Ready::default(),
