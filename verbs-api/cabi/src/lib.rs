@@ -10,7 +10,8 @@
 //! * `mailbox`: file descriptors that become readable when events wait.
 //! * `process`: what there is once in a process: devices and the NICs behind them.
 //! * `verbs` is `<infiniband/verbs.h>`.
-//! * `cm` is `<rdma/rdma_cma.h>` and `<rdma/rsocket.h>`.
+//! * `cm` is `<rdma/rdma_cma.h>`.
+//! * `rsocket` is `<rdma/rsocket.h>`.
 //!
 //! Loading the library does nothing: it is also in every `sh` and `ls` that a program under `ferroce run` starts.
 //!
@@ -23,4 +24,5 @@ mod handle;
 mod interpose;
 mod mailbox;
 mod process;
+mod rsocket;
 mod verbs;

@@ -80,24 +80,12 @@ unsafe fn accept(pointer: *mut abi::CmId, param: *const abi::ConnParam) -> Resul
 
 unsafe fn reject(pointer: *mut abi::CmId, data: *const c_void, len: u8) -> Result<(), Errno> {
     let body = id(pointer)?;
-    body.id.reject(&bytes(data, len))?;
-    last_word(body);
-    Ok(())
+    Ok(body.id.reject(&bytes(data, len))?)
 }
 
 unsafe fn disconnect(pointer: *mut abi::CmId) -> Result<(), Errno> {
-    let body = id(pointer)?;
-    body.id.disconnect()?;
-    last_word(body);
+    id(pointer)?.id.disconnect()?;
     complete(pointer)
-}
-
-/// What was said reaches a peer on the same address even if the program ends now. The kernel's connection manager,
-/// which programs know, lives on.
-fn last_word(body: &CmId) {
-    if let Some(context) = body.id.context() {
-        context.nic().progress();
-    }
 }
 
 /// The next request to a synchronous identifier that listens.

@@ -1,11 +1,12 @@
 //! Events about identifiers.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use ferroce::cm::{ConnEvent, Event, Param, UdEvent};
+use ferroce::cm::{ConnEvent, Event, EventKind, Param, UdEvent};
 
-use super::channel::{Channel, Inner, Next};
+use super::channel::{Channel, Inner};
 use super::id::{self, hand_out, pointer_of, refresh};
 use crate::abi::{self, Plain};
 use crate::border::{Errno, INVALID, export, number};
@@ -25,15 +26,8 @@ pooled!(Told, abi::CmEvent);
 /// The next event of a channel, as C programs see it.
 pub(super) unsafe fn next(channel: &Arc<Inner>) -> Result<*mut abi::CmEvent, Errno> {
     loop {
-        let made = match channel.next()? {
-            Next::Told(event) => told(channel, event)?,
-            Next::Own(own) => {
-                // An identifier that is gone has no more events.
-                let source = id::id(own.event.id).map(|body| Arc::clone(&body.told));
-                source.ok().map(|source| give(own.event, source, Vec::new()))
-            }
-        };
-        if let Some(made) = made {
+        // An identifier that is gone has no more events.
+        if let Some(made) = told(channel, channel.next()?)? {
             return Ok(made);
         }
     }
@@ -49,6 +43,7 @@ unsafe fn told(channel: &Arc<Inner>, event: Event) -> Result<Option<*mut abi::Cm
             let body = id::id(listen_id)?;
             let (c_channel, context) = ((*listen_id).channel, (*listen_id).context);
             c.id = hand_out(event.id.clone(), (c_channel, Arc::clone(channel)), context, false);
+            (*c.id).qp_type = (*listen_id).qp_type;
             if body.more.lock().synchronous {
                 id::migrate(c.id, std::ptr::null_mut())?;
             }
@@ -65,9 +60,23 @@ unsafe fn told(channel: &Arc<Inner>, event: Event) -> Result<Option<*mut abi::Cm
     let private_data = match event.param {
         Param::None => Vec::new(),
         Param::Conn(conn) => connection(&mut c, conn),
-        Param::Ud(ud) => datagrams(&mut c, ud),
+        Param::Ud(ud) => {
+            let group = ud.av.as_ref().map(|av| av.dgid);
+            let private_data = datagrams(&mut c, ud);
+            if event.kind == EventKind::MulticastJoin {
+                c.param.ud.private_data = context_of(c.id, group)?;
+            }
+            private_data
+        }
     };
     Ok(Some(give(c, source, private_data)))
+}
+
+/// What the program calls a multicast group.
+unsafe fn context_of(pointer: *mut abi::CmId, group: Option<IpAddr>) -> Result<*const c_void, Errno> {
+    let more = id::id(pointer)?.more.lock();
+    let found = more.groups.iter().find(|(joined, _)| Some(*joined) == group);
+    Ok(found.map_or(std::ptr::null(), |(_, context)| *context as *const c_void))
 }
 
 fn connection(c: &mut abi::CmEvent, conn: ConnEvent) -> Vec<u8> {
@@ -160,8 +169,6 @@ export! {
 
 #[cfg(test)]
 mod tests {
-    use ferroce::cm::EventKind;
-
     use super::*;
 
     #[test]

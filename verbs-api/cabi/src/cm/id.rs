@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ferroce::cm::{EventKind, Id, PortSpace};
@@ -33,8 +34,8 @@ pub(super) struct More {
     pub(super) synchronous: bool,
     /// What requests to it get a queue pair with (`rdma_create_ep`).
     pub(super) qp_wish: Option<QpWish>,
-    /// Multicast groups that it has joined.
-    pub(super) groups: Vec<std::net::SocketAddr>,
+    /// Multicast groups, and what the program calls them.
+    pub(super) groups: Vec<(IpAddr, usize)>,
 }
 
 /// What the queue pair of a request is to be made with.
@@ -181,7 +182,6 @@ unsafe fn channel_for(
 pub(super) unsafe fn destroy(pointer: *mut abi::CmId) -> Result<(), Errno> {
     let body = id(pointer)?;
     release_event(pointer);
-    super::multicast::leave_all(pointer);
     // Nobody finds it from here on, so that no further event is about it.
     if let Some(ids) = IDS.lock().as_mut() {
         ids.remove(&body.id.number());
@@ -191,7 +191,7 @@ pub(super) unsafe fn destroy(pointer: *mut abi::CmId) -> Result<(), Errno> {
         let more = body.more.lock();
         (Arc::clone(&more.channel), more.synchronous)
     };
-    channel.settle(pointer as usize);
+    channel.settle();
     body.told.wait();
     if synchronous {
         handle::take::<Channel>((*pointer).channel)?;
@@ -216,7 +216,7 @@ pub(super) unsafe fn migrate(pointer: *mut abi::CmId, to: *mut abi::EventChannel
     let (old, was_synchronous) = (std::mem::replace(&mut more.channel, channel), more.synchronous);
     more.synchronous = synchronous;
     drop(more);
-    old.settle(pointer as usize);
+    old.settle();
     let c_old = std::mem::replace(&mut (*pointer).channel, c_channel);
     if was_synchronous {
         handle::take::<Channel>(c_old)?;

@@ -8,10 +8,9 @@ mod id;
 mod multicast;
 mod options;
 mod qp;
-mod rsocket;
-mod sockaddr;
+pub(crate) mod sockaddr;
 mod srq;
-mod world;
+pub(crate) mod world;
 
 use ferroce::cm::CmError;
 

@@ -6,11 +6,11 @@ use ferroce::cm::{EventKind, UD_QKEY};
 use ferroce_engine::{Access, Psn, QpAttr, QpState, Qpn};
 
 use super::id::{self, CmId, QpWish, id, is_datagram};
-use super::{connect, multicast};
+use super::{connect, srq};
 use crate::abi;
 use crate::border::{Errno, INVALID, export, number};
 use crate::verbs::cq::{self, Wish};
-use crate::verbs::{channel, pd, qp, to_c};
+use crate::verbs::{channel, pd, qp, to_c, xrcd};
 
 /// The connection of a queue pair has changed: its C part tells its state.
 ///
@@ -53,6 +53,18 @@ pub(super) unsafe fn default_domain(context: *mut abi::Context) -> Result<*mut a
     Ok(pd)
 }
 
+/// The same for extended connections.
+pub(super) unsafe fn default_xrcd(context: *mut abi::Context) -> Result<*mut abi::Xrcd, Errno> {
+    static DOMAINS: parking_lot::Mutex<Vec<(usize, usize)>> = parking_lot::Mutex::new(Vec::new());
+    let mut domains = DOMAINS.lock();
+    if let Some((_, xrcd)) = domains.iter().find(|(of, _)| *of == context as usize) {
+        return Ok(*xrcd as *mut abi::Xrcd);
+    }
+    let made = xrcd::open_private(context)?;
+    domains.push((context as usize, made as usize));
+    Ok(made)
+}
+
 /// A completion queue with its channel, for an identifier.
 unsafe fn queue(pointer: *mut abi::CmId, cqe: u32) -> Result<(*mut abi::CompChannel, *mut abi::Cq), Errno> {
     let verbs = (*pointer).verbs;
@@ -67,23 +79,29 @@ unsafe fn queue(pointer: *mut abi::CmId, cqe: u32) -> Result<(*mut abi::CompChan
     }
 }
 
-/// Makes the queues that the program does not bring itself.
+/// Makes the queue of an identifier for what is received, unless it has one.
+pub(super) unsafe fn receive_queue(pointer: *mut abi::CmId, cqe: u32) -> Result<*mut abi::Cq, Errno> {
+    if (*pointer).recv_cq.is_null() {
+        ((*pointer).recv_cq_channel, (*pointer).recv_cq) = queue(pointer, cqe)?;
+    }
+    Ok((*pointer).recv_cq)
+}
+
+/// Makes the queues that the program does not bring itself, of those that the queue pair uses.
 unsafe fn make_queues(pointer: *mut abi::CmId, attr: &mut abi::QpInitAttr) -> Result<(), Errno> {
-    if attr.send_cq.is_null() {
+    if attr.send_cq.is_null() && attr.qp_type != XRC_TARGET {
         let (channel, cq) = queue(pointer, attr.cap.max_send_wr)?;
         ((*pointer).send_cq_channel, (*pointer).send_cq) = (channel, cq);
         attr.send_cq = cq;
     }
-    if attr.recv_cq.is_null() {
-        let (channel, cq) = queue(pointer, attr.cap.max_recv_wr)?;
-        ((*pointer).recv_cq_channel, (*pointer).recv_cq) = (channel, cq);
-        attr.recv_cq = cq;
+    if attr.recv_cq.is_null() && !matches!(attr.qp_type, XRC_TARGET | XRC_INITIATOR) {
+        attr.recv_cq = receive_queue(pointer, attr.cap.max_recv_wr)?;
     }
     Ok(())
 }
 
 /// Destroys the queues that were made for the identifier, which are those with a channel in it.
-unsafe fn destroy_queues(pointer: *mut abi::CmId) -> Result<(), Errno> {
+pub(super) unsafe fn destroy_queues(pointer: *mut abi::CmId) -> Result<(), Errno> {
     let c = &mut *pointer;
     let pairs = [(&mut c.send_cq, &mut c.send_cq_channel), (&mut c.recv_cq, &mut c.recv_cq_channel)];
     for (cq, channel) in pairs {
@@ -157,7 +175,13 @@ pub(super) unsafe fn create(
     let attr = attr.as_mut().ok_or(INVALID)?;
     let pd = domain(pointer, pd)?;
     let brought = (attr.send_cq, attr.recv_cq);
-    let created = create_with(pointer, attr, |attr| qp::create_plain(pd, attr));
+    let created = match attr.qp_type {
+        XRC_TARGET => {
+            let (verbs, xrcd) = ((*pointer).verbs, default_xrcd((*pointer).verbs)?);
+            create_with(pointer, attr, |attr| qp::create_target(verbs, xrcd, attr))
+        }
+        _ => create_with(pointer, attr, |attr| qp::create_plain(pd, attr)),
+    };
     // The program did not ask to be told of queues that are not its own.
     (attr.send_cq, attr.recv_cq) = brought;
     created
@@ -202,8 +226,13 @@ unsafe fn destroy(pointer: *mut abi::CmId) -> Result<(), Errno> {
     }
     body.id.attach_number(None);
     qp::destroy(made)?;
-    destroy_queues(pointer)
+    // A shared receive queue may use them too.
+    if (*pointer).srq.is_null() { destroy_queues(pointer) } else { Ok(()) }
 }
+
+/// `IBV_QPT_XRC_SEND` and `IBV_QPT_XRC_RECV`.
+const XRC_INITIATOR: c_uint = 9;
+pub(super) const XRC_TARGET: c_uint = 10;
 
 /// `RAI_PASSIVE`.
 const PASSIVE: c_int = 1;
@@ -218,6 +247,7 @@ unsafe fn create_endpoint(
 ) -> Result<*mut abi::CmId, Errno> {
     let res = res.as_ref().ok_or(INVALID)?;
     let pointer = id::create(std::ptr::null_mut(), std::ptr::null_mut(), res.ai_port_space as c_uint)?;
+    (*pointer).qp_type = res.ai_qp_type as c_uint;
     match fill_endpoint(pointer, res, pd, attr) {
         Ok(()) => Ok(pointer),
         Err(errno) => {
@@ -250,6 +280,15 @@ unsafe fn fill_endpoint(
     Ok(())
 }
 
+unsafe fn destroy_endpoint(pointer: *mut abi::CmId) -> Result<(), Errno> {
+    id(pointer)?;
+    if !(*pointer).qp.is_null() {
+        destroy(pointer)?;
+    }
+    srq::destroy(pointer)?;
+    id::destroy(pointer)
+}
+
 unsafe fn init_attr(pointer: *mut abi::CmId, to: *mut abi::QpAttr, mask: *mut c_int) -> Result<(), Errno> {
     let (body, to) = (id(pointer)?, to.as_mut().ok_or(INVALID)?);
     let states = [QpState::Reset, QpState::Init, QpState::Rtr, QpState::Rts];
@@ -277,7 +316,6 @@ export! {
     }
 
     "RDMACM_1.0" fn rdma_destroy_qp(pointer: *mut abi::CmId) {
-        multicast::leave_all(pointer);
         if let Err(errno) = destroy(pointer) {
             errno.set();
         }
@@ -293,10 +331,7 @@ export! {
     }
 
     "RDMACM_1.0" fn rdma_destroy_ep(pointer: *mut abi::CmId) {
-        if id(pointer).is_ok() && !(*pointer).qp.is_null() {
-            rdma_destroy_qp(pointer);
-        }
-        if let Err(errno) = id::destroy(pointer) {
+        if let Err(errno) = destroy_endpoint(pointer) {
             errno.set();
         }
     }

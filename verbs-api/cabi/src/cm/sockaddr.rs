@@ -14,7 +14,7 @@ const AF_IB: c_int = 27;
 /// # Safety
 ///
 /// `from` is NULL or points to a socket address of the length that its family has.
-pub(super) unsafe fn from_c(from: *const libc::sockaddr) -> Result<SocketAddr, Errno> {
+pub(crate) unsafe fn from_c(from: *const libc::sockaddr) -> Result<SocketAddr, Errno> {
     let family = from.as_ref().ok_or(INVALID)?.sa_family;
     match c_int::from(family) {
         libc::AF_INET => {
@@ -33,7 +33,7 @@ pub(super) unsafe fn from_c(from: *const libc::sockaddr) -> Result<SocketAddr, E
 }
 
 /// An address for C, and its length in bytes.
-pub(super) fn to_c(from: SocketAddr) -> (Sockaddr, u32) {
+pub(crate) fn to_c(from: SocketAddr) -> (Sockaddr, u32) {
     let mut to = Sockaddr { bytes: [0; 128] };
     let (family, len) = match from {
         SocketAddr::V4(v4) => {

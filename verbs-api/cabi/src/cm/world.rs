@@ -1,6 +1,9 @@
 //! All devices, opened once for connection management as librdmacm does it.
 
 use std::ffi::c_int;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use ferroce::Context;
 use ferroce::cm::Manager;
@@ -11,14 +14,15 @@ use crate::process::{Own, devices};
 use crate::verbs::{context, open};
 
 /// The devices that could be opened.
-pub(super) struct World {
-    pub(super) manager: Manager,
+pub(crate) struct World {
+    pub(crate) manager: Manager,
     contexts: Vec<(Context, usize)>,
 }
 
+static WORLD: Own<&'static World> = Own::new();
+
 /// The devices; ENODEV when there are none.
-pub(super) fn world() -> Result<&'static World, Errno> {
-    static WORLD: Own<&'static World> = Own::new();
+pub(crate) fn world() -> Result<&'static World, Errno> {
     WORLD.get_or_make(
         |world| Some(*world),
         || {
@@ -40,6 +44,8 @@ impl World {
                 contexts.push((opened.engine.context.clone(), pointer as usize));
             }
         }
+        // SAFETY: the function is there until the process ends; the library is not unloaded before.
+        unsafe { libc::atexit(take_leave) };
         let none = contexts.is_empty();
         if none { Err(Errno(libc::ENODEV)) } else { Ok(Box::leak(Box::new(World { manager, contexts }))) }
     }
@@ -48,6 +54,27 @@ impl World {
     pub(super) fn pointer(&self, of: &Context) -> *mut abi::Context {
         let found = self.contexts.iter().find(|(known, _)| known.is_same(of));
         found.map_or(std::ptr::null_mut(), |(_, pointer)| *pointer as *mut abi::Context)
+    }
+}
+
+/// How long the end of a program waits for its peers to be told.
+const LEAVE: Duration = Duration::from_millis(500);
+
+/// Tells the peers of a program that ends. Where the kernel manages connections it does so.
+///
+/// The program may end inside of a call, by a signal: then what is needed is locked, and nobody can wait for it
+/// here.
+extern "C" fn take_leave() {
+    let (told, done) = mpsc::channel();
+    let telling = thread::Builder::new().spawn(move || {
+        if let Some(world) = WORLD.get() {
+            world.manager.end_connections();
+        }
+        // Nobody may be waiting any more.
+        told.send(()).ok();
+    });
+    if telling.is_ok() {
+        done.recv_timeout(LEAVE).ok();
     }
 }
 

@@ -7,22 +7,12 @@ use super::qp::qp;
 use crate::abi::{self, Gid};
 use crate::border::{Errno, INVALID, export, status};
 
-/// `ibv_attach_mcast`.
-///
-/// # Safety
-///
-/// The pointers are NULL or what they should be.
-pub(crate) unsafe fn attach(of: *mut abi::Qp, group: *const Gid) -> Result<(), Errno> {
+unsafe fn attach(of: *mut abi::Qp, group: *const Gid) -> Result<(), Errno> {
     let (body, group) = (qp(of)?, address(group.as_ref().ok_or(INVALID)?));
     Ok(body.engine.nic().with(|device, _| device.attach_mcast(body.qpn, group))?)
 }
 
-/// `ibv_detach_mcast`.
-///
-/// # Safety
-///
-/// As for [`attach`].
-pub(crate) unsafe fn detach(of: *mut abi::Qp, group: *const Gid) -> Result<(), Errno> {
+unsafe fn detach(of: *mut abi::Qp, group: *const Gid) -> Result<(), Errno> {
     let (body, group) = (qp(of)?, address(group.as_ref().ok_or(INVALID)?));
     Ok(body.engine.nic().with(|device, _| device.detach_mcast(body.qpn, group))?)
 }

@@ -13,7 +13,7 @@ mod cq_ex;
 mod device;
 mod dm;
 mod gid;
-pub(crate) mod mcast;
+mod mcast;
 pub(crate) mod missing;
 mod mr;
 mod mw;
@@ -27,7 +27,7 @@ mod qp_ex;
 mod query;
 mod rate;
 pub(crate) mod srq;
-mod xrcd;
+pub(crate) mod xrcd;
 
 pub(crate) use context::{context, open};
 pub(crate) use gid::gid;

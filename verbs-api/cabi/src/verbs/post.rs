@@ -39,6 +39,7 @@ pub(crate) mod opcode {
     pub(crate) const LOCAL_INV: u32 = 7;
     pub(crate) const BIND_MW: u32 = 8;
     pub(crate) const SEND_WITH_INV: u32 = 9;
+    pub(crate) const ATOMIC_WRITE: u32 = 15;
 }
 
 /// Immediate data, which C programs keep as they travel.
@@ -62,6 +63,7 @@ unsafe fn operation(wr: &abi::SendWr) -> Result<SendOp, Errno> {
         opcode::ATOMIC_FETCH_AND_ADD => SendOp::FetchAdd { remote: word, add: atomic.compare_add },
         opcode::LOCAL_INV => SendOp::LocalInv(wr.imm_data),
         opcode::BIND_MW => SendOp::BindMw(mw::bind(wr.bind_mw.mw, wr.bind_mw.rkey, &wr.bind_mw.bind_info)?),
+        opcode::ATOMIC_WRITE => SendOp::AtomicWrite(remote),
         opcode::SEND_WITH_INV => SendOp::SendInv(wr.imm_data),
         _ => return Err(UNSUPPORTED),
     })

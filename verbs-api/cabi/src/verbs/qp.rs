@@ -69,7 +69,8 @@ unsafe fn create(of: *mut abi::Context, wish: Wish<'_>) -> Result<*mut abi::QpEx
         Some(domain) => (&context(of)?.engine, QpInit::xrc_target(domain)),
         None => describe(qp_type, wish.pd, attr)?,
     };
-    let builder = Builder::new(qp_type, wish.send_ops)?;
+    let placement = engine.nic().with(|device, _| device.config().personality.placement);
+    let builder = Builder::new(qp_type, placement, wish.send_ops)?;
     let qpn = engine.nic().with(|device, _| device.create_qp(&init))?;
     let mut c = abi::QpEx::zeroed();
     (c.base.context, c.base.qp_context, c.base.pd) = (of, attr.qp_context, wish.pd);
@@ -106,14 +107,15 @@ unsafe fn describe<'a>(
 }
 
 /// The sizes that a program gets: what it asked for, but queues of no length, which the engine does not know, hold
-/// one.
+/// one; and data take the place of the scatter/gather entries that they stand in for, as on other NICs.
 fn granted(cap: &abi::QpCap) -> QpCap {
+    const ENTRY: u32 = size_of::<abi::Sge>() as u32;
     QpCap {
         max_send_wr: cap.max_send_wr.max(1),
         max_recv_wr: cap.max_recv_wr.max(1),
         max_send_sge: cap.max_send_sge.max(1),
         max_recv_sge: cap.max_recv_sge.max(1),
-        max_inline_data: cap.max_inline_data,
+        max_inline_data: cap.max_inline_data.max(ENTRY * cap.max_send_sge.clamp(1, 4)),
     }
 }
 
@@ -164,6 +166,15 @@ pub(crate) unsafe fn create_plain(
     create((*of).context, Wish { pd: of, attr, send_ops: None, xrcd: None })
 }
 
+/// The end of extended connections that receives, in a domain.
+pub(crate) unsafe fn create_target(
+    of: *mut abi::Context,
+    domain: *mut abi::Xrcd,
+    attr: &mut abi::QpInitAttr,
+) -> Result<*mut abi::QpEx, Errno> {
+    create(of, Wish { pd: std::ptr::null_mut(), attr, send_ops: None, xrcd: Some(xrcd(domain)?) })
+}
+
 /// `enum ibv_qp_open_attr_mask`: number, domain, context and type, the first two and the last of which are needed.
 const OPEN_NEEDED: u32 = 0b1011;
 const OPEN_CONTEXT: u32 = 1 << 2;
@@ -181,7 +192,7 @@ unsafe fn open(of: *mut abi::Context, attr: *const abi::QpOpenAttr) -> Result<*m
     if attr.comp_mask & OPEN_CONTEXT != 0 {
         c.base.qp_context = attr.qp_context;
     }
-    let (qp_type, builder) = (QpType::XrcTarget, Builder::new(QpType::XrcTarget, None)?);
+    let (qp_type, builder) = (QpType::XrcTarget, Builder::new(QpType::XrcTarget, false, None)?);
     let engine = Arc::clone(&opened.engine);
     Ok(make(c, Qp { engine, qpn, qp_type, raised: Arc::default(), builder }))
 }

@@ -96,7 +96,8 @@ pub(crate) mod from_c {
             dgid: address(&grh.dgid),
             traffic_class: grh.traffic_class,
             hop_limit: grh.hop_limit,
-            flow_label: grh.flow_label,
+            // The field has 20 bits. Programs set more (UCX all), and the kernel drops them.
+            flow_label: grh.flow_label & 0xf_ffff,
             sl: attr.sl,
             static_rate: attr.static_rate,
         })

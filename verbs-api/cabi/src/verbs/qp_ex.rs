@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 
-use ferroce_engine::{Payload, QpType, Qpn, Remote, SendFlags, SendOp, SendWr, Sge, To};
+use ferroce_engine::{Access, Payload, QpType, Qpn, Remote, SendFlags, SendOp, SendWr, Sge, To};
 use parking_lot::RawMutex;
 use parking_lot::lock_api::RawMutex as _;
 
@@ -62,15 +62,18 @@ mod op {
     pub(super) const LOCAL_INV: u64 = 1 << 7;
     pub(super) const BIND_MW: u64 = 1 << 8;
     pub(super) const SEND_WITH_INV: u64 = 1 << 9;
+    pub(super) const FLUSH: u64 = 1 << 11;
+    pub(super) const ATOMIC_WRITE: u64 = 1 << 12;
 }
 
-/// What a type of queue pair can do.
-fn possible(qp_type: QpType) -> u64 {
+/// What a type of queue pair can do; `placement`: on a NIC that knows ATOMIC WRITE and FLUSH.
+fn possible(qp_type: QpType, placement: bool) -> u64 {
     let datagrams = op::SEND | op::SEND_WITH_IMM;
     let unreliable = datagrams | op::RDMA_WRITE | op::RDMA_WRITE_WITH_IMM | op::LOCAL_INV | op::BIND_MW;
     let reliable =
         unreliable | op::RDMA_READ | op::ATOMIC_CMP_AND_SWP | op::ATOMIC_FETCH_AND_ADD | op::SEND_WITH_INV;
     match qp_type {
+        QpType::Rc if placement => reliable | op::ATOMIC_WRITE | op::FLUSH,
         QpType::Rc | QpType::XrcInitiator => reliable,
         QpType::Uc => unreliable,
         QpType::Ud => datagrams,
@@ -79,12 +82,12 @@ fn possible(qp_type: QpType) -> u64 {
 }
 
 impl Builder {
-    /// For a queue pair that is to offer these operations.
+    /// For a queue pair that is to offer these operations; `placement`: on a NIC that knows ATOMIC WRITE and FLUSH.
     ///
     /// # Errors
     /// EOPNOTSUPP when its type does not have one of them.
-    pub(crate) fn new(qp_type: QpType, offered: Option<u64>) -> Result<Builder, Errno> {
-        if offered.unwrap_or(0) & !possible(qp_type) != 0 {
+    pub(crate) fn new(qp_type: QpType, placement: bool, offered: Option<u64>) -> Result<Builder, Errno> {
+        if offered.unwrap_or(0) & !possible(qp_type, placement) != 0 {
             return Err(UNSUPPORTED);
         }
         Ok(Builder { offered, lock: RawMutex::INIT, draft: UnsafeCell::default() })
@@ -111,6 +114,8 @@ pub(crate) fn fill(c: &mut abi::QpEx) {
     c.wr_send = Some(send);
     c.wr_send_imm = Some(send_imm);
     c.wr_send_inv = Some(send_inv);
+    c.wr_atomic_write = Some(atomic_write);
+    c.wr_flush = Some(flush);
     c.wr_set_ud_addr = Some(set_ud_addr);
     c.wr_set_xrc_srqn = Some(set_xrc_srqn);
     c.wr_set_inline_data = Some(set_inline_data);
@@ -253,6 +258,29 @@ unsafe extern "C" fn send_imm(pointer: *mut abi::QpEx, imm: u32) {
 
 unsafe extern "C" fn send_inv(pointer: *mut abi::QpEx, rkey: u32) {
     add(pointer, op::SEND_WITH_INV, Ok(SendOp::SendInv(rkey)));
+}
+
+/// Eight bytes, which are copied here and now.
+unsafe extern "C" fn atomic_write(pointer: *mut abi::QpEx, rkey: u32, addr: u64, word: *const c_void) {
+    add(pointer, op::ATOMIC_WRITE, Ok(SendOp::AtomicWrite(Remote { addr, rkey })));
+    set_inline_data(pointer, word.cast_mut(), 8);
+}
+
+unsafe extern "C" fn flush(pointer: *mut abi::QpEx, rkey: u32, addr: u64, len: usize, kinds: u8, level: u8) {
+    const KINDS: [(u8, Access); 2] = [(1, Access::FLUSH_GLOBAL), (1 << 1, Access::FLUSH_PERSISTENT)];
+    const WHOLE_REGION: u8 = 1;
+    let asked = KINDS.into_iter().filter(|(bit, _)| kinds & bit != 0).map(|(_, access)| access);
+    let placement = asked.fold(Access::empty(), Access::union);
+    let op = match u32::try_from(len) {
+        Ok(len) if level <= WHOLE_REGION && !placement.is_empty() => Ok(SendOp::Flush {
+            remote: Remote { addr, rkey },
+            len,
+            placement,
+            whole_region: level == WHOLE_REGION,
+        }),
+        _ => Err(INVALID),
+    };
+    add(pointer, op::FLUSH, op);
 }
 
 unsafe extern "C" fn set_ud_addr(pointer: *mut abi::QpEx, way: *mut abi::Ah, qpn: u32, qkey: u32) {

@@ -19,8 +19,9 @@ pub(crate) const COMP_VECTORS: c_int = 1;
 /// An OUI that nobody has (locally administered), because programs take 0 for "unknown".
 const VENDOR: u32 = 0x02_00_00;
 
-/// `IBV_ATOMIC_GLOB`: atomics of peers are atomic towards the processor too.
-const ATOMIC_GLOB: c_int = 2;
+/// `IBV_ATOMIC_HCA`: atomics of peers are atomic towards each other. They are so towards the processor too, but programs
+/// know that from no NIC, and UCX takes a NIC that says it for one without atomics.
+const ATOMIC_HCA: c_int = 1;
 
 /// The longest message, in bytes.
 const MAX_MESSAGE: u32 = 1 << 31;
@@ -49,6 +50,9 @@ const CAPABILITIES: u32 = {
         | MEM_MGT_EXTENSIONS
         | MEM_WINDOW_TYPE_2B
 };
+
+/// `IB_UVERBS_DEVICE_FLUSH_GLOBAL` and `IB_UVERBS_DEVICE_ATOMIC_WRITE`: of NICs that know these operations.
+const PLACEMENT: u64 = 1 << 38 | 1 << 40;
 
 /// `enum ibv_odp_transport_cap_bits` of a NIC that goes through the processor's own page tables.
 const ODP_RC: u32 = {
@@ -98,7 +102,7 @@ fn device_attr(context: &Context) -> abi::DeviceAttr {
     attr.max_qp_rd_atom = c_int::from(limits.max_qp_rd_atom);
     attr.max_qp_init_rd_atom = attr.max_qp_rd_atom;
     attr.max_res_rd_atom = attr.max_qp_rd_atom.saturating_mul(attr.max_qp);
-    attr.atomic_cap = ATOMIC_GLOB;
+    attr.atomic_cap = ATOMIC_HCA;
     (attr.max_ah, attr.max_mcast_grp) = (int(limits.max_ah), int(limits.max_mcast_grp));
     attr.max_mcast_qp_attach = int(limits.max_mcast_qp_attach);
     attr.max_total_mcast_qp_attach = attr.max_mcast_grp.saturating_mul(attr.max_mcast_qp_attach);
@@ -112,6 +116,9 @@ fn device_attr_ex(context: &Context) -> abi::DeviceAttrEx {
     let mut attr = abi::DeviceAttrEx::zeroed();
     attr.orig_attr = device_attr(context);
     attr.device_cap_flags_ex = u64::from(CAPABILITIES);
+    if config(context).personality.placement {
+        attr.device_cap_flags_ex |= PLACEMENT;
+    }
     (attr.odp_general_caps, attr.odp_rc_caps, attr.xrc_odp_caps) = (ODP_GENERAL, ODP_RC, ODP_RC);
     (attr.odp_uc_caps, attr.odp_ud_caps) = (ODP_UC, ODP_UD);
     // Time stamps are nanoseconds, so the clock has a million kHz.

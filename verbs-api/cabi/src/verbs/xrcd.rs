@@ -43,6 +43,15 @@ unsafe fn open(of: *mut abi::Context, attr: *const abi::XrcdInitAttr) -> Result<
     Ok(make(abi::Xrcd { context: of }, Xrcd { engine: Arc::clone(engine), xrcd }))
 }
 
+/// A domain that is shared with nobody.
+///
+/// # Safety
+///
+/// `of` is a context.
+pub(crate) unsafe fn open_private(of: *mut abi::Context) -> Result<*mut abi::Xrcd, Errno> {
+    open(of, &abi::XrcdInitAttr { comp_mask: MASK, fd: -1, oflags: libc::O_CREAT })
+}
+
 /// `ibv_open_xrcd`.
 pub(crate) unsafe extern "C" fn open_xrcd(
     of: *mut abi::Context,
