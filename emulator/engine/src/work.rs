@@ -336,7 +336,8 @@ pub struct Wc {
     pub grh: bool,
     /// For a received datagram the index of its partition key.
     pub pkey_index: u16,
-    /// Service level of a received datagram. Ethernet has none, so it is 0.
+    /// Ethernet has no service levels. Of a received datagram its kind stands here: 1 for IPv6, 2 for IPv4. The IBTA
+    /// (A17.4.5.1) wants it told and does not say where; ConnectX does so here, and UCX looks here.
     pub sl: u8,
     /// More about a failure: 0, or the AETH syndrome byte that the peer answered.
     pub vendor_err: u32,

@@ -137,6 +137,7 @@ impl Responder {
             imm: headers.imm,
             src_qp: headers.deth.map_or(0, |deth| deth.src_qp.value()),
             grh: true,
+            sl: if meta.dst.is_ipv4() { 2 } else { 1 },
             ..Wc::default()
         };
         taken.complete(conn, wc, headers.bth.solicited, ctx);

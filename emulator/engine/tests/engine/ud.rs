@@ -42,6 +42,7 @@ fn a_datagram_arrives_behind_its_network_header() {
     let wc = pair.ends[1].poll()[0];
     assert_eq!((wc.wr_id, wc.status, wc.byte_len), (101, WcStatus::Success, 49));
     assert_eq!((wc.src_qp, wc.grh, wc.imm), (pair.ends[0].qp.value(), true, Some(ImmDt(*b"imm!"))));
+    assert_eq!(wc.sl, 2, "it came over IPv4");
     assert_eq!(pair.ends[1].buffer.to_vec(40, 9), b"where to?");
 
     // The answer finds its way from what came.

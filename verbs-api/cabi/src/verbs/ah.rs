@@ -59,7 +59,7 @@ unsafe fn back(
         return Err(INVALID);
     }
     let back = AddressVector::back_to_sender(grh.as_ref().ok_or(INVALID)?, &device.addresses)?;
-    Ok(to_c::path(&AddressVector { sl: wc.sl, ..back }))
+    Ok(to_c::path(&back))
 }
 
 export! {
