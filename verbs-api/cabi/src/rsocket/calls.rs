@@ -4,12 +4,12 @@ use std::ffi::c_int;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ferroce::rsocket::{Shutdown, Socket, SocketError};
+use ferroce::rsocket::{DatagramSocket, Shutdown, Socket, SocketError};
 
 use super::done;
 use super::options::Kept;
 use super::poll::wait;
-use super::table::{self, Entry, find, inside, is_inside};
+use super::table::{self, Entry, Kind, find, inside, is_inside};
 use crate::border::{Errno, INVALID, UNSUPPORTED, export, number};
 use crate::cm::sockaddr;
 use crate::cm::world::world;
@@ -18,15 +18,17 @@ use crate::cm::world::world;
 const TYPE_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
 fn make(domain: c_int, kind: c_int, protocol: c_int) -> Result<c_int, Errno> {
-    let is_known = matches!(domain, libc::AF_INET | libc::AF_INET6)
-        && kind & !TYPE_FLAGS == libc::SOCK_STREAM
-        && matches!(protocol, 0 | libc::IPPROTO_TCP);
-    if !is_known || is_inside() {
+    if !matches!(domain, libc::AF_INET | libc::AF_INET6) || is_inside() {
         return Err(UNSUPPORTED);
     }
     // The devices are opened here, and not while an address is looked for.
-    let world = inside(world)?;
-    let entry = table::add(Socket::new(&world.manager), domain, Kept::default())?;
+    let manager = || inside(world).map(|world| &world.manager);
+    let socket = match (kind & !TYPE_FLAGS, protocol) {
+        (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Kind::Stream(Box::new(Socket::new(manager()?))),
+        (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Kind::Datagrams(DatagramSocket::new(manager()?)),
+        _ => return Err(UNSUPPORTED),
+    };
+    let entry = table::add(socket, domain, Kept::default())?;
     set_nonblocking(&entry, kind & libc::SOCK_NONBLOCK != 0);
     Ok(table::number(&entry))
 }
@@ -38,7 +40,7 @@ fn set_nonblocking(entry: &Entry, nonblocking: bool) {
 /// Until the making of a connection has ended, one way or the other.
 fn opened(entry: &Arc<Entry>) -> Result<(), Errno> {
     loop {
-        match entry.socket.opened() {
+        match entry.stream()?.opened() {
             Some(result) => return Ok(result?),
             None => wait(entry, libc::POLLOUT)?,
         }
@@ -47,13 +49,16 @@ fn opened(entry: &Arc<Entry>) -> Result<(), Errno> {
 
 fn connect(fd: c_int, to: SocketAddr) -> Result<(), Errno> {
     let entry = find(fd)?;
-    let begun = entry.socket.peer_addr().is_ok();
-    match (begun, entry.socket.opened()) {
+    let socket = match &entry.kind {
+        Kind::Stream(socket) => socket,
+        Kind::Datagrams(socket) => return Ok(inside(|| socket.connect(to))?),
+    };
+    match (socket.peer_addr().is_ok(), socket.opened()) {
         (true, Some(Ok(()))) => return Err(Errno(libc::EISCONN)),
         (true, None) => return Err(Errno(libc::EALREADY)),
         _ => {}
     }
-    match inside(|| entry.socket.connect(to)) {
+    match inside(|| socket.connect(to)) {
         Err(SocketError::InProgress) if !entry.is_nonblocking() => opened(&entry),
         other => Ok(other?),
     }
@@ -61,8 +66,9 @@ fn connect(fd: c_int, to: SocketAddr) -> Result<(), Errno> {
 
 fn accept(fd: c_int) -> Result<(Arc<Entry>, SocketAddr), Errno> {
     let listener = find(fd)?;
+    let socket = listener.stream()?;
     loop {
-        let (socket, peer) = match inside(|| listener.socket.accept()) {
+        let (accepted, peer) = match inside(|| socket.accept()) {
             Ok(accepted) => accepted,
             Err(SocketError::WouldBlock) if !listener.is_nonblocking() => {
                 wait(&listener, libc::POLLIN)?;
@@ -72,7 +78,8 @@ fn accept(fd: c_int) -> Result<(Arc<Entry>, SocketAddr), Errno> {
             Err(SocketError::Version) => continue,
             Err(error) => return Err(error.into()),
         };
-        let entry = table::add(socket, listener.family, listener.kept.lock().inherited())?;
+        let entry =
+            table::add(Kind::Stream(Box::new(accepted)), listener.family, listener.kept.lock().inherited())?;
         if listener.is_nonblocking() || opened(&entry).is_ok() {
             return Ok((entry, peer));
         }
@@ -88,15 +95,17 @@ fn shut_down(fd: c_int, how: c_int) -> Result<(), Errno> {
         libc::SHUT_RDWR => Shutdown::Both,
         _ => return Err(INVALID),
     };
-    Ok(entry.socket.shutdown(how)?)
+    Ok(entry.stream()?.shutdown(how)?)
 }
 
 fn close(fd: c_int) -> Result<(), Errno> {
     if let Some(entry) = table::remove(fd)? {
         // Who lingers for no time at all does not wait for what was sent to arrive.
-        if entry.kept.lock().linger() != Some(0) {
+        if let Kind::Stream(socket) = &entry.kind
+            && entry.kept.lock().linger() != Some(0)
+        {
             // A socket without connection has none to end.
-            entry.socket.shutdown(Shutdown::Both).ok();
+            socket.shutdown(Shutdown::Both).ok();
         }
         // Other threads that are in a call with it keep it until they return.
     }
@@ -125,7 +134,11 @@ pub(super) unsafe fn give(
 }
 
 /// An address of the program's; EINVAL when it is shorter than its family's.
-unsafe fn given(addr: *const libc::sockaddr, len: libc::socklen_t) -> Result<SocketAddr, Errno> {
+///
+/// # Safety
+///
+/// `addr` is NULL or points to so many bytes.
+pub(super) unsafe fn given(addr: *const libc::sockaddr, len: libc::socklen_t) -> Result<SocketAddr, Errno> {
     if addr.is_null() || (len as usize) < size_of::<libc::sockaddr_in>() {
         return Err(INVALID);
     }
@@ -144,12 +157,15 @@ export! {
     "RDMACM_1.0" fn rbind(fd: c_int, addr: *const libc::sockaddr, len: libc::socklen_t) -> c_int {
         done(find(fd).and_then(|entry| {
             let addr = given(addr, len)?;
-            Ok(inside(|| entry.socket.bind(addr))?)
+            Ok(inside(|| match &entry.kind {
+                Kind::Stream(socket) => socket.bind(addr),
+                Kind::Datagrams(socket) => socket.bind(addr),
+            })?)
         }))
     }
 
     "RDMACM_1.0" fn rlisten(fd: c_int, backlog: c_int) -> c_int {
-        done(find(fd).and_then(|entry| Ok(inside(|| entry.socket.listen(backlog.max(0) as u32))?)))
+        done(find(fd).and_then(|entry| Ok(inside(|| entry.stream()?.listen(backlog.max(0) as u32).map_err(Errno::from))?)))
     }
 
     "RDMACM_1.0" fn raccept(fd: c_int, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> c_int {
@@ -172,10 +188,10 @@ export! {
     }
 
     "RDMACM_1.0" fn rgetsockname(fd: c_int, to: *mut libc::sockaddr, len: *mut libc::socklen_t) -> c_int {
-        done(find(fd).and_then(|entry| give(entry.socket.local_addr(), to, len)))
+        done(find(fd).and_then(|entry| give(entry.local_addr(), to, len)))
     }
 
     "RDMACM_1.0" fn rgetpeername(fd: c_int, to: *mut libc::sockaddr, len: *mut libc::socklen_t) -> c_int {
-        done(find(fd).and_then(|entry| give(entry.socket.peer_addr()?, to, len)))
+        done(find(fd).and_then(|entry| give(entry.peer_addr()?, to, len)))
     }
 }

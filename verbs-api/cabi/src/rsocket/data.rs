@@ -1,12 +1,13 @@
 //! Sending and receiving.
 
 use std::ffi::{c_int, c_short, c_void};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ferroce::rsocket::SocketError;
 
 use super::poll::wait;
-use super::table::{Entry, find};
+use super::table::{Entry, Kind, find, inside};
 use super::{calls, count};
 use crate::border::{Errno, INVALID, UNSUPPORTED, export};
 
@@ -35,10 +36,14 @@ pub(super) fn send(entry: &Arc<Entry>, data: &[u8], flags: c_int) -> Result<usiz
     if flags & NOT_OFFERED != 0 {
         return Err(UNSUPPORTED);
     }
+    let socket = match &entry.kind {
+        Kind::Stream(socket) => socket,
+        Kind::Datagrams(socket) => return until(entry, libc::POLLOUT, flags, || socket.send(data)),
+    };
     let waits = flags & libc::MSG_DONTWAIT == 0 && !entry.is_nonblocking();
     let mut sent = 0;
     loop {
-        match until(entry, libc::POLLOUT, flags, || entry.socket.send(&data[sent..])) {
+        match until(entry, libc::POLLOUT, flags, || socket.send(&data[sent..])) {
             Ok(count) => sent += count,
             Err(_) if sent > 0 => return Ok(sent),
             Err(errno) => return Err(errno),
@@ -49,17 +54,39 @@ pub(super) fn send(entry: &Arc<Entry>, data: &[u8], flags: c_int) -> Result<usiz
     }
 }
 
+/// Sends a datagram to an address. A stream is connected to its peer, and to nobody else.
+pub(super) fn send_to(
+    entry: &Arc<Entry>,
+    data: &[u8],
+    flags: c_int,
+    to: Result<SocketAddr, Errno>,
+) -> Result<usize, Errno> {
+    match &entry.kind {
+        Kind::Stream(_) => Err(Errno(libc::EISCONN)),
+        Kind::Datagrams(_) if flags & NOT_OFFERED != 0 => Err(UNSUPPORTED),
+        Kind::Datagrams(socket) => {
+            let to = to?;
+            // An ordinary socket goes first to whoever was not spoken to yet.
+            inside(|| until(entry, libc::POLLOUT, flags, || socket.send_to(data, to)))
+        }
+    }
+}
+
 /// Receives what has come, or all that there is room for if so told.
 pub(super) fn receive(entry: &Arc<Entry>, out: &mut [u8], flags: c_int) -> Result<usize, Errno> {
     if flags & NOT_OFFERED != 0 {
         return Err(UNSUPPORTED);
     }
+    let socket = match &entry.kind {
+        Kind::Stream(socket) => socket,
+        Kind::Datagrams(_) => return receive_from(entry, out, flags).map(|(count, _)| count),
+    };
     if flags & libc::MSG_PEEK != 0 {
-        return until(entry, libc::POLLIN, flags, || entry.socket.peek(out));
+        return until(entry, libc::POLLIN, flags, || socket.peek(out));
     }
     let mut got = 0;
     loop {
-        match until(entry, libc::POLLIN, flags, || entry.socket.recv(&mut out[got..])) {
+        match until(entry, libc::POLLIN, flags, || socket.recv(&mut out[got..])) {
             Ok(0) => return Ok(got),
             Ok(count) => got += count,
             Err(_) if got > 0 => return Ok(got),
@@ -68,6 +95,22 @@ pub(super) fn receive(entry: &Arc<Entry>, out: &mut [u8], flags: c_int) -> Resul
         if got == out.len() || flags & libc::MSG_WAITALL == 0 {
             return Ok(got);
         }
+    }
+}
+
+/// The same, and where it comes from.
+pub(super) fn receive_from(
+    entry: &Arc<Entry>,
+    out: &mut [u8],
+    flags: c_int,
+) -> Result<(usize, SocketAddr), Errno> {
+    match &entry.kind {
+        Kind::Stream(socket) => Ok((receive(entry, out, flags)?, socket.peer_addr()?)),
+        Kind::Datagrams(_) if flags & NOT_OFFERED != 0 => Err(UNSUPPORTED),
+        Kind::Datagrams(socket) => until(entry, libc::POLLIN, flags, || match flags & libc::MSG_PEEK {
+            0 => socket.recv_from(out),
+            _ => socket.peek_from(out),
+        }),
     }
 }
 
@@ -114,7 +157,6 @@ export! {
         count(send_raw(fd, start, len, 0))
     }
 
-    // A stream goes to its peer, whatever address is named.
     "RDMACM_1.0" fn rsendto(
         fd: c_int,
         start: *const c_void,
@@ -123,8 +165,12 @@ export! {
         to: *const libc::sockaddr,
         to_len: libc::socklen_t,
     ) -> isize {
-        let connected = to.is_null() && to_len == 0;
-        count(if connected { send_raw(fd, start, len, flags) } else { Err(Errno(libc::EISCONN)) })
+        count(match to.is_null() && to_len == 0 {
+            true => send_raw(fd, start, len, flags),
+            false => find(fd).and_then(|entry| {
+                send_to(&entry, bytes(start, len)?, flags, calls::given(to, to_len))
+            }),
+        })
     }
 
     "RDMACM_1.0" fn rrecv(fd: c_int, start: *mut c_void, len: usize, flags: c_int) -> isize {
@@ -143,8 +189,9 @@ export! {
         from: *mut libc::sockaddr,
         from_len: *mut libc::socklen_t,
     ) -> isize {
-        count(receive_raw(fd, start, len, flags).and_then(|got| {
-            calls::give(find(fd)?.socket.peer_addr()?, from, from_len)?;
+        count(find(fd).and_then(|entry| {
+            let (got, peer) = receive_from(&entry, room(start, len)?, flags)?;
+            calls::give(peer, from, from_len)?;
             Ok(got)
         }))
     }

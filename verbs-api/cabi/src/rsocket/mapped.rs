@@ -35,7 +35,7 @@ unsafe fn map(fd: c_int, start: *mut c_void, len: usize, rights: c_int, offset: 
 /// Tells the peer of memory, which takes the little time that it takes even if the socket is not to wait for data.
 fn tell(entry: &Arc<Entry>, wish: Option<u64>, region: impl Fn() -> Region) -> Result<u64, Errno> {
     loop {
-        match entry.socket.map_region(region(), wish) {
+        match entry.stream()?.map_region(region(), wish) {
             Err(SocketError::WouldBlock) => wait(entry, libc::POLLOUT)?,
             other => return Ok(other?),
         }
@@ -48,7 +48,7 @@ fn unmap(fd: c_int, start: usize, len: usize) -> Result<(), Errno> {
     let found = mapped.iter().position(|(at, size, _)| (*at, *size) == (start, len)).ok_or(INVALID)?;
     let (_, _, offset) = mapped.swap_remove(found);
     // What was for the program's own use is not known there.
-    entry.socket.unmap(offset).ok();
+    entry.stream()?.unmap(offset).ok();
     Ok(())
 }
 
@@ -60,11 +60,12 @@ unsafe fn write(
     flags: c_int,
 ) -> Result<usize, Errno> {
     let entry = find(fd)?;
+    let socket = entry.stream()?;
     let (data, offset) = (bytes(start, len)?, u64::try_from(offset).map_err(|_| INVALID)?);
     let mut done = 0;
     loop {
         let at = offset.wrapping_add(done as u64);
-        match until(&entry, libc::POLLOUT, flags, || entry.socket.write_mapped(&data[done..], at)) {
+        match until(&entry, libc::POLLOUT, flags, || socket.write_mapped(&data[done..], at)) {
             Ok(count) => done += count,
             Err(_) if done > 0 => return Ok(done),
             Err(errno) => return Err(errno),

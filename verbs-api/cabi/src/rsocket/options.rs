@@ -55,7 +55,10 @@ const INLINE_BYTES: c_int = 64;
 
 /// An option that is a number.
 fn set(entry: &Entry, level: c_int, name: c_int, value: c_int) -> Result<(), Errno> {
-    let socket = &entry.socket;
+    let Ok(socket) = entry.stream() else {
+        entry.kept.lock().set(level, name, value);
+        return Ok(());
+    };
     let (options, ids) = (socket.options(), socket.id().options());
     let queue = u16::try_from(value).unwrap_or(if value < 0 { 0 } else { u16::MAX });
     let size = usize::try_from(value).unwrap_or(0);
@@ -90,7 +93,14 @@ fn set(entry: &Entry, level: c_int, name: c_int, value: c_int) -> Result<(), Err
 }
 
 fn get(entry: &Entry, level: c_int, name: c_int) -> Result<c_int, Errno> {
-    let socket = &entry.socket;
+    let Ok(socket) = entry.stream() else {
+        return Ok(match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_DOMAIN) => entry.family,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_UDP,
+            _ => entry.kept.lock().get(level, name),
+        });
+    };
     let options = socket.options();
     Ok(match (level, name) {
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_buffer as c_int,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use ferroce::rsocket::{Ready, Watch};
+use ferroce::rsocket::{DatagramWatch, Ready, Watch};
 
-use super::table::{Entry, find};
+use super::table::{Entry, Kind, find};
 use crate::border::{Errno, export, number};
 
 /// Wakes whoever sleeps in `poll(2)`.
@@ -51,6 +51,7 @@ struct Watched {
     at: usize,
     entry: Arc<Entry>,
     watch: Option<Watch>,
+    datagram_watch: Option<DatagramWatch>,
 }
 
 fn wanted(events: c_short) -> Ready {
@@ -80,10 +81,19 @@ fn revents(ready: Ready, events: c_short) -> c_short {
 }
 
 impl Watched {
+    fn new(at: usize, entry: Arc<Entry>) -> Watched {
+        Watched { at, entry, watch: None, datagram_watch: None }
+    }
+
     /// Whether the program would be told something of it, and if not has the alarm rung when that may change.
     fn look(&mut self, task: &mut TaskContext<'_>, fds: &mut [libc::pollfd]) -> bool {
         let fd = &mut fds[self.at];
-        fd.revents = match self.entry.socket.poll_ready(task, wanted(fd.events), &mut self.watch) {
+        let want = wanted(fd.events);
+        let looked = match &self.entry.kind {
+            Kind::Stream(socket) => socket.poll_ready(task, want, &mut self.watch),
+            Kind::Datagrams(socket) => socket.poll_ready(task, want, &mut self.datagram_watch),
+        };
+        fd.revents = match looked {
             Poll::Ready(ready) => revents(ready, fd.events),
             Poll::Pending => 0,
         };
@@ -107,7 +117,7 @@ fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<c_int, Er
     for (at, fd) in fds.iter().enumerate() {
         if let Ok(entry) = find(fd.fd) {
             others[at].fd = -1;
-            watched.push(Watched { at, entry, watch: None });
+            watched.push(Watched::new(at, entry));
         }
     }
     let alarm = Alarm::new()?;
@@ -139,7 +149,7 @@ fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<c_int, Er
 pub(super) fn wait(entry: &Arc<Entry>, events: c_short) -> Result<(), Errno> {
     let alarm = Alarm::new()?;
     let waker = Waker::from(Arc::clone(&alarm));
-    let mut watched = Watched { at: 0, entry: Arc::clone(entry), watch: None };
+    let mut watched = Watched::new(0, Arc::clone(entry));
     let mut socket = [libc::pollfd { fd: -1, events, revents: 0 }];
     loop {
         alarm.reset();

@@ -3,19 +3,26 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferroce::rsocket::Socket;
+use ferroce::rsocket::{DatagramSocket, Socket};
 use parking_lot::{Mutex, RwLock};
 
 use super::options::Kept;
-use crate::border::Errno;
+use crate::border::{Errno, UNSUPPORTED};
+
+/// What a socket is.
+pub(super) enum Kind {
+    Stream(Box<Socket>),
+    Datagrams(DatagramSocket),
+}
 
 /// A socket of a C program.
 pub(super) struct Entry {
-    pub(super) socket: Socket,
+    pub(super) kind: Kind,
     /// `AF_INET` or `AF_INET6`.
     pub(super) family: c_int,
     /// `O_NONBLOCK`.
@@ -35,21 +42,46 @@ thread_local! {
 }
 
 impl Entry {
+    /// The stream that it is; EOPNOTSUPP if it is for datagrams.
+    pub(super) fn stream(&self) -> Result<&Socket, Errno> {
+        match &self.kind {
+            Kind::Stream(socket) => Ok(socket),
+            Kind::Datagrams(_) => Err(UNSUPPORTED),
+        }
+    }
+
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        match &self.kind {
+            Kind::Stream(socket) => socket.local_addr(),
+            Kind::Datagrams(socket) => socket.local_addr(),
+        }
+    }
+
+    pub(super) fn peer_addr(&self) -> Result<SocketAddr, Errno> {
+        Ok(match &self.kind {
+            Kind::Stream(socket) => socket.peer_addr()?,
+            Kind::Datagrams(socket) => socket.peer_addr()?,
+        })
+    }
+
     pub(super) fn is_nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
     }
 }
 
 /// Gives a socket a descriptor.
-pub(super) fn add(socket: Socket, family: c_int, kept: Kept) -> Result<Arc<Entry>, Errno> {
-    socket.set_nonblocking(true);
+pub(super) fn add(kind: Kind, family: c_int, kept: Kept) -> Result<Arc<Entry>, Errno> {
+    match &kind {
+        Kind::Stream(socket) => socket.set_nonblocking(true),
+        Kind::Datagrams(socket) => socket.set_nonblocking(true),
+    }
     // SAFETY: no pointers are involved.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
     if fd < 0 {
         return Err(Errno::last());
     }
     let entry = Arc::new(Entry {
-        socket,
+        kind,
         family,
         nonblocking: AtomicBool::new(false),
         kept: Mutex::new(kept),
