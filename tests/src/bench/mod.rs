@@ -1,8 +1,11 @@
 //! Benchmarks: every figure beside a reference measured in the same run.
 
+mod ends;
 pub mod engine;
+pub mod local;
 pub mod loopback;
 mod reference;
+pub mod scale;
 pub mod wire;
 
 use std::hint::black_box;
@@ -15,6 +18,9 @@ use serde::Serialize;
 pub struct Report {
     #[serde(skip)]
     rounds: u32,
+    /// Only figures whose names contain this are measured.
+    #[serde(skip)]
+    only: String,
     figures: Vec<Figure>,
 }
 
@@ -46,10 +52,10 @@ impl Spread {
 }
 
 impl Report {
-    /// An empty report, of figures that will take so many rounds each.
-    pub fn new(rounds: u32) -> Report {
+    /// An empty report, of figures whose names contain `only` and that will take so many rounds each.
+    pub fn new(rounds: u32, only: String) -> Report {
         println!("{:<44} {:>11}  {:>11}  {:>6}  reference", "", "ferroce", "reference", "ratio");
-        Report { rounds, figures: Vec::new() }
+        Report { rounds, only, figures: Vec::new() }
     }
 
     /// Measures `ours` and `theirs` in turns and prints the line. Both return the quantity in `unit`.
@@ -61,6 +67,9 @@ impl Report {
         mut ours: impl FnMut() -> f64,
         mut theirs: impl FnMut() -> f64,
     ) {
+        if !name.contains(&self.only) {
+            return;
+        }
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             a.push(ours());

@@ -93,3 +93,13 @@ pub(super) fn tcp_stream(bytes: u64) -> std::io::Result<f64> {
     reader.join().expect("the reader does not panic");
     Ok(bytes as f64 * 8.0 / start.elapsed().as_nanos() as f64)
 }
+
+/// Bits per nanosecond of copying `len` bytes from one place to another, `count` times.
+pub(super) fn memory_copy(len: usize, count: usize) -> f64 {
+    let (source, mut copy) = (vec![7_u8; len], vec![0; len]);
+    let start = Instant::now();
+    for _ in 0..count {
+        std::hint::black_box(&mut copy[..]).copy_from_slice(std::hint::black_box(&source));
+    }
+    (len * count) as f64 * 8.0 / start.elapsed().as_nanos() as f64
+}

@@ -21,6 +21,10 @@ struct Args {
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 
+    /// Measure only figures whose names contain this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+
     /// Write the figures to this file as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -34,17 +38,23 @@ enum Group {
     Engine,
     /// Two NICs on loop-back sockets, beside plain UDP and TCP.
     Loopback,
+    /// Two NICs that meet in shared memory, beside memcpy and UDP.
+    Local,
+    /// Many connections, losses, and NICs at rest.
+    Scale,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let groups = if args.groups.is_empty() { Group::value_variants() } else { &args.groups[..] };
-    let mut report = Report::new(args.rounds);
+    let mut report = Report::new(args.rounds, args.only);
     for group in groups {
         match group {
             Group::Wire => bench::wire::run(&mut report),
             Group::Engine => bench::engine::run(&mut report),
             Group::Loopback => bench::loopback::run(&mut report)?,
+            Group::Local => bench::local::run(&mut report)?,
+            Group::Scale => bench::scale::run(&mut report)?,
         }
     }
     if let Some(path) = &args.json {

@@ -1,0 +1,65 @@
+//! What stays as it is when there is more of everything, and when packets are lost.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use ferroce_engine::{Personality, SendOp};
+use ferroce_net::{FaultRates, Faults};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use super::Report;
+use super::ends::{connected, send_latency, throughput};
+
+/// Connections of a crowded NIC.
+const CROWD: usize = 10_000;
+
+/// Many connections beside one, losses beside none, and NICs with nothing to do.
+///
+/// # Errors
+/// When the loop-back addresses or sockets cannot be had.
+pub fn run(report: &mut Report) -> Result<()> {
+    let (alone, its_peer) = connected(21, 1, |nic| nic)?;
+    let (crowded, their_peer) = connected(23, CROWD, |nic| nic)?;
+    report.figure(
+        "SEND of 8 bytes on one of 10,000 connections",
+        "µs",
+        "the same with one connection",
+        || send_latency(&crowded, &their_peer, 20_000),
+        || send_latency(&alone, &its_peer, 20_000),
+    );
+    drop((crowded, their_peer));
+    let rates = FaultRates { drop: 0.01, ..FaultRates::NONE };
+    let recoveries =
+        [("go-back-N", Personality::ferroce()), ("sel. repeat", Personality::selective_repeat())];
+    for (number, (name, personality)) in (0..).zip(recoveries) {
+        let (clean, clean_peer) = connected(31 + 4 * number, 1, |nic| nic.personality(personality.clone()))?;
+        let faults = Faults { seed: 1, transmit: rates, receive: FaultRates::NONE };
+        let (lossy, lossy_peer) =
+            connected(33 + 4 * number, 1, |nic| nic.personality(personality.clone()).faults(faults))?;
+        report.figure(
+            &format!("WRITE of 1 MiB, 1 % lost, {name}"),
+            "Gbit/s",
+            "the same without losses",
+            || throughput(&lossy, SendOp::Write(lossy_peer.remote()), 1 << 20, 40),
+            || throughput(&clean, SendOp::Write(clean_peer.remote()), 1 << 20, 100),
+        );
+    }
+    let _idle = connected(41, 100, |nic| nic)?;
+    report.figure(
+        "two NICs with 100 connections at rest",
+        "% of a core",
+        "one hundred",
+        || {
+            let busy = || {
+                let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process can ask about itself");
+                (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64
+            };
+            let before = busy();
+            std::thread::sleep(Duration::from_millis(500));
+            (busy() - before) / 500_000.0 * 100.0
+        },
+        || 100.0,
+    );
+    Ok(())
+}
