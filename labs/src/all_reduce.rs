@@ -4,25 +4,19 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/all-reduce/", $name))
-    };
-}
-
 pub(crate) const ALL_REDUCE: Lab = Lab {
     name: "all-reduce",
     title: "Ring all-reduce",
-    text: course_file!("README.md"),
+    text: course_file!("all-reduce/README.md"),
     file: "reduce.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("all-reduce/starter.rs"),
+    harness: course_file!("all-reduce/harness.rs"),
     modules: &[RDMA],
     steps: &[
         Step {
@@ -117,7 +111,7 @@ impl Question for Game {
         let part = |rank: u64| (format!("rank-{rank}"), format!("{rank} {ranks} {len} {seed}"));
         let parts: Vec<(String, String)> = (0..ranks).map(part).collect();
         let mut stage = Stage::open(players, seed, link, &parts)?;
-        let results = stage.play()?;
+        let results = stage.play(players)?;
         let wanted = self.digest().to_string();
         let wrong: Vec<&str> = (0..)
             .zip(&results)

@@ -4,25 +4,19 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/atomics/", $name))
-    };
-}
-
 pub(crate) const ATOMICS: Lab = Lab {
     name: "atomics",
     title: "Atomics",
-    text: course_file!("README.md"),
+    text: course_file!("atomics/README.md"),
     file: "atomics.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("atomics/starter.rs"),
+    harness: course_file!("atomics/harness.rs"),
     modules: &[RDMA],
     steps: &[
         Step {
@@ -112,7 +106,7 @@ impl Question for Game {
         let names = std::iter::once("server".to_owned()).chain((0..clients).map(|n| format!("client-{n}")));
         let parts: Vec<(String, String)> = names.map(|name| (name, arguments.clone())).collect();
         let mut stage = Stage::open(players, seed, link, &parts)?;
-        stage.play()?;
+        stage.play(players)?;
         let memory = stage.memory(0, 0).unwrap_or_default();
         let word = |number: usize| {
             let bytes = memory[8 * number..8 * number + 8].try_into().expect("eight bytes");

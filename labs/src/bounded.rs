@@ -3,6 +3,7 @@
 //! Outputs are files: the kernel enforces the bound on them (`RLIMIT_FSIZE`), and nothing here ever waits for a
 //! pipe that a grandchild holds open.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -44,15 +45,9 @@ const LIMIT_AND_RUN: &str =
 /// How often to look whether the program has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Runs `program` in `folder` with `files` as standard input, output and error, to its end.
-pub(crate) fn run(
-    program: &Path,
-    args: &[&str],
-    folder: &Path,
-    files: [File; 3],
-    bounds: &Bounds,
-) -> io::Result<End> {
-    Running::start(program, args, folder, files.map(Stdio::from), bounds)?.wait()
+/// Runs `command` in `folder` with `files` as standard input, output and error, to its end.
+pub(crate) fn run(command: &[OsString], folder: &Path, files: [File; 3], bounds: &Bounds) -> io::Result<End> {
+    Running::start(command, folder, files.map(Stdio::from), bounds)?.wait()
 }
 
 /// A program that runs. Dropping this stops it, with whatever it has started.
@@ -62,10 +57,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `program` in `folder` with `files` as standard input, output and error.
+    /// Starts `command` in `folder` with `files` as standard input, output and error.
     pub(crate) fn start(
-        program: &Path,
-        args: &[&str],
+        command: &[OsString],
         folder: &Path,
         files: [Stdio; 3],
         bounds: &Bounds,
@@ -75,8 +69,7 @@ impl Running {
         let child = Command::new("/bin/sh")
             .args(["-c", LIMIT_AND_RUN, "sh"])
             .args(limits.map(|limit| limit.to_string()))
-            .arg(program)
-            .args(args)
+            .args(command)
             .current_dir(folder)
             .stdin(input)
             .stdout(output)

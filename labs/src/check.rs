@@ -1,6 +1,7 @@
 //! Checks a lab: compile, ask, judge.
 
 use crate::bounded::End;
+use crate::cage::Keeper;
 use crate::course::{Lab, Question, Step};
 use crate::dice::Dice;
 use crate::error::LabError;
@@ -52,7 +53,16 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// When there is nothing to check or no compiler.
     pub fn compile(folder: &'a Folder, lab: &'a Lab) -> Result<Attempt<'a>, LabError> {
-        Ok(Attempt { folder, lab, compiled: Program::compile(folder, lab)? })
+        Ok(Attempt { folder, lab, compiled: Program::compile(folder, lab, None)? })
+    }
+
+    /// The same for the file of somebody whom one does not trust: compiler and program are shut in.
+    pub(crate) fn compile_shut_in(
+        folder: &'a Folder,
+        lab: &'a Lab,
+        keeper: Keeper,
+    ) -> Result<Attempt<'a>, LabError> {
+        Ok(Attempt { folder, lab, compiled: Program::compile(folder, lab, Some(keeper))? })
     }
 
     /// Asks questions drawn from `seed`, and records the progress; takes a minute at most.

@@ -4,25 +4,19 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/completions/", $name))
-    };
-}
-
 pub(crate) const COMPLETIONS: Lab = Lab {
     name: "completions",
     title: "Completions",
-    text: course_file!("README.md"),
+    text: course_file!("completions/README.md"),
     file: "writer.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("completions/starter.rs"),
+    harness: course_file!("completions/harness.rs"),
     modules: &[RDMA],
     steps: &[
         Step {
@@ -117,7 +111,7 @@ impl Question for Game {
         let link = Link { loss, ..Link::perfect(Duration::from_micros(2)) };
         let parts = ["target", "writer"].map(|part| (part.to_owned(), format!("{blocks} {fill}")));
         let mut stage = Stage::open(players, seed, link, &parts)?;
-        stage.play()?;
+        stage.play(players)?;
         let seen = stage.memory(0, 0).unwrap_or_default();
         let wrong = (0..blocks).find(|&n| {
             let at = n as usize * SIZE;

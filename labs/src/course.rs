@@ -2,22 +2,37 @@
 
 use crate::all_reduce::ALL_REDUCE;
 use crate::atomics::ATOMICS;
+use crate::attacker::ATTACKER;
+use crate::broken_session::BROKEN_SESSION;
 use crate::completions::COMPLETIONS;
 use crate::dcqcn::DCQCN;
 use crate::dice::Dice;
 use crate::flow_control::FLOW_CONTROL;
 use crate::go_back_n::GO_BACK_N;
 use crate::key_value::KEY_VALUE;
+use crate::livelock::LIVELOCK;
 use crate::memory_keys::MEMORY_KEYS;
 use crate::packet_by_hand::PACKET_BY_HAND;
+use crate::pfc::PFC;
 use crate::ping_pong::PING_PONG;
 use crate::psn::PSN;
+use crate::qp_states::QP_STATES;
 use crate::talk::{Players, Stop};
+
+/// The text of a file in `labs/course`.
+macro_rules! course_file {
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/course/", $path))
+    };
+}
+
+pub(crate) use course_file;
 
 /// All labs in the order in which they are best done.
 pub const COURSE: &[Lab] = &[
     PACKET_BY_HAND,
     MEMORY_KEYS,
+    QP_STATES,
     PING_PONG,
     FLOW_CONTROL,
     COMPLETIONS,
@@ -25,8 +40,12 @@ pub const COURSE: &[Lab] = &[
     ATOMICS,
     PSN,
     GO_BACK_N,
+    LIVELOCK,
+    PFC,
     DCQCN,
     ALL_REDUCE,
+    ATTACKER,
+    BROKEN_SESSION,
 ];
 
 /// The lab with this name.

@@ -1,23 +1,17 @@
 //! The lab "DCQCN": the student's reaction point beside the formulas, and several of them on one link.
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/dcqcn/", $name))
-    };
-}
-
 pub(crate) const DCQCN: Lab = Lab {
     name: "dcqcn",
     title: "DCQCN",
-    text: course_file!("README.md"),
+    text: course_file!("dcqcn/README.md"),
     file: "rate.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("dcqcn/starter.rs"),
+    harness: course_file!("dcqcn/harness.rs"),
     modules: &[],
     steps: &[
         Step {
@@ -186,7 +180,7 @@ impl Question for Calls {
         let mut formulas = Formulas::new();
         for (at, &call) in self.0.iter().enumerate() {
             formulas.call(call);
-            let (seen, wanted) = (rate_after(players, 0, call)?, formulas.rate);
+            let (seen, wanted) = (rates_after(players, &[(call, 0)])?[0], formulas.rate);
             if (seen - wanted).abs() > TOLERANCE * wanted {
                 let from = at.saturating_sub(SHOWN);
                 let calls: Vec<&str> = self.0[from..=at].iter().map(|call| call.method()).collect();
@@ -203,9 +197,12 @@ impl Question for Calls {
     }
 }
 
-/// Calls a flow's reaction point, and gives its rate after that.
-fn rate_after(players: &mut Players<'_>, flow: usize, call: Call) -> Result<f64, Stop> {
-    Ok(players.ask(&format!("{} {flow}", call.line()))?.parse().unwrap_or(f64::NAN))
+/// Calls the reaction points of flows, and gives the rate after each call.
+fn rates_after(players: &mut Players<'_>, calls: &[(Call, usize)]) -> Result<Vec<f64>, Stop> {
+    let words: Vec<String> = calls.iter().map(|(call, flow)| format!("{} {flow}", call.line())).collect();
+    let answer = players.ask(&words.join(" "))?;
+    let mut rates = answer.split(' ').map(|word| word.parse().unwrap_or(f64::NAN));
+    Ok(calls.iter().map(|_| rates.next().unwrap_or(f64::NAN)).collect())
 }
 
 /// A rate for people.
@@ -314,21 +311,24 @@ impl Question for Share {
             let total: f64 = rates.iter().sum();
             queue = (queue + (total - LINE_RATE) * Self::TURN / 8.0).clamp(0.0, Self::BUFFER);
             let unmarked = 1.0 - Self::marks(queue);
+            let mut calls = Vec::new();
             for flow in 0..self.flows {
                 let sent = rates[flow] * Self::TURN / 8.0;
                 let chance = 1.0 - unmarked.powf(sent / Self::PACKET);
                 if (dice.number(32) as f64) < chance * f64::from(u32::MAX) {
-                    rates[flow] = rate_after(players, flow, Call::Cnp)?;
+                    calls.push((Call::Cnp, flow));
                     bytes[flow] = 0.0;
                     continue;
                 }
-                rate_after(players, flow, Call::Alpha)?;
-                rates[flow] = rate_after(players, flow, Call::Timer)?;
+                calls.extend([(Call::Alpha, flow), (Call::Timer, flow)]);
                 bytes[flow] += sent;
                 if bytes[flow] > Self::BYTE_COUNTER {
                     bytes[flow] -= Self::BYTE_COUNTER;
-                    rates[flow] = rate_after(players, flow, Call::Bytes)?;
+                    calls.push((Call::Bytes, flow));
                 }
+            }
+            for ((_, flow), rate) in calls.iter().zip(rates_after(players, &calls)?) {
+                rates[*flow] = rate;
             }
             if turn >= Self::TURNS - Self::MEASURED {
                 used += (rates.iter().sum::<f64>() / LINE_RATE).min(1.0) / Self::MEASURED as f64;

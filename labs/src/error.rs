@@ -36,6 +36,9 @@ pub enum LabError {
         /// What came of it.
         error: io::Error,
     },
+    /// The helper that shuts programs in did not say what it can do.
+    #[error("programs cannot be shut in: {0}")]
+    Helper(String),
     /// A file or program of the computer did not do as it should.
     #[error("cannot {what} {path}: {error}")]
     Io {

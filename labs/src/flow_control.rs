@@ -4,25 +4,19 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/flow-control/", $name))
-    };
-}
-
 pub(crate) const FLOW_CONTROL: Lab = Lab {
     name: "flow-control",
     title: "Flow control",
-    text: course_file!("README.md"),
+    text: course_file!("flow-control/README.md"),
     file: "stream.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("flow-control/starter.rs"),
+    harness: course_file!("flow-control/harness.rs"),
     modules: &[RDMA],
     steps: &[
         Step {
@@ -110,7 +104,7 @@ impl Question for Game {
         let parts = ["receiver", "sender"].map(|part| (part.to_owned(), format!("{messages} {fill}")));
         let mut stage = Stage::open(players, seed, link, &parts)?;
         stage.forbid_rnr(&READY);
-        let results = stage.play()?;
+        let results = stage.play(players)?;
         let sum: u64 = (0..messages).map(|n| digest((fill + n) as u8)).sum();
         if results[0] != sum.to_string() {
             let lines =

@@ -4,25 +4,19 @@ use std::time::Duration;
 
 use ferroce_fabric::Link;
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/key-value/", $name))
-    };
-}
-
 pub(crate) const KEY_VALUE: Lab = Lab {
     name: "key-value",
     title: "A key-value store",
-    text: course_file!("README.md"),
+    text: course_file!("key-value/README.md"),
     file: "table.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("key-value/starter.rs"),
+    harness: course_file!("key-value/harness.rs"),
     modules: &[RDMA],
     steps: &[
         Step {
@@ -158,7 +152,7 @@ impl Question for Game {
             ("client".to_owned(), format!("{} {}", self.slots, wanted.join(" "))),
         ];
         let mut stage = Stage::open(players, self.seed, Link::perfect(Duration::from_micros(2)), &parts)?;
-        stage.play()?;
+        stage.play(players)?;
         for (key, told) in self.keys.iter().zip(stage.told(1, 0)) {
             let (wanted, seen) =
                 (self.value(*key), told.strip_prefix("1 ").and_then(|value| value.parse().ok()));

@@ -1,23 +1,17 @@
 //! The lab "Memory keys": the student's table of registered memory.
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/memory-keys/", $name))
-    };
-}
-
 pub(crate) const MEMORY_KEYS: Lab = Lab {
     name: "memory-keys",
     title: "Memory keys",
-    text: course_file!("README.md"),
+    text: course_file!("memory-keys/README.md"),
     file: "keys.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("memory-keys/starter.rs"),
+    harness: course_file!("memory-keys/harness.rs"),
     modules: &[],
     steps: &[
         Step {

@@ -5,25 +5,19 @@ use std::time::Duration;
 use ferroce_engine::QpState;
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../course/ping-pong/", $name))
-    };
-}
-
 pub(crate) const PING_PONG: Lab = Lab {
     name: "ping-pong",
     title: "Ping-pong",
-    text: course_file!("README.md"),
+    text: course_file!("ping-pong/README.md"),
     file: "pingpong.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("ping-pong/starter.rs"),
+    harness: course_file!("ping-pong/harness.rs"),
     modules: &[RDMA],
     steps: &[
         Step {
@@ -137,7 +131,7 @@ impl Question for Game {
         let parts = ["server", "client"].map(|part| (part.to_owned(), format!("{rounds} {size} {fill}")));
         let mut stage = Stage::open(players, seed, link, &parts)?;
         stage.forbid_rnr(&RECEIVE_FIRST);
-        let results = stage.play()?;
+        let results = stage.play(players)?;
         for (program, (name, _)) in parts.iter().enumerate() {
             let states = stage.states(program);
             if states != [QpState::Rts] {

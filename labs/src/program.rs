@@ -1,12 +1,16 @@
 //! The student's file as a program: compiled with the lab's harness around it.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::bounded::{Bounds, End, run};
+use crate::cage::{Cage, Keeper};
 use crate::course::Lab;
 use crate::error::LabError;
 use crate::folder::Folder;
@@ -21,6 +25,7 @@ const ERRORS_READ: u64 = 16 * 1024;
 pub(crate) struct Program {
     path: PathBuf,
     folder: PathBuf,
+    keeper: Option<Keeper>,
 }
 
 /// What came of compiling.
@@ -32,8 +37,8 @@ pub(crate) enum Compiled {
 }
 
 impl Program {
-    /// Compiles the student's file of `lab`.
-    pub(crate) fn compile(folder: &Folder, lab: &Lab) -> Result<Compiled, LabError> {
+    /// Compiles the student's file of `lab`. Compiler and program run in cages if there is a keeper.
+    pub(crate) fn compile(folder: &Folder, lab: &Lab, keeper: Option<Keeper>) -> Result<Compiled, LabError> {
         folder.must_have(lab)?;
         let build = folder.hidden().join(lab.name);
         fs::create_dir_all(&build).map_err(LabError::io("make the folder", &build))?;
@@ -45,16 +50,31 @@ impl Program {
         // errors and panics name the file just as the student knows it.
         let output = relative_to_lab(lab, "program");
         let args = ["--edition=2024", "--crate-name=lab", "--cap-lints=allow", "--diagnostic-width=72"];
-        let args = [&args[..], &["-Copt-level=0", "-Cdebuginfo=0", "-o", &output, "-"]].concat();
+        // What the compiler keeps halves the time of the next check.
+        let kept = format!("-Cincremental={}", relative_to_lab(lab, "incremental"));
+        let args = [&args[..], &["-Copt-level=0", "-Cdebuginfo=0", &kept, "-o", &output, "-"]].concat();
         let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let mut command = vec![compiler.clone()];
+        command.extend(args.iter().map(OsString::from));
+        if let Some(keeper) = &keeper {
+            let root = sysroot(&compiler)?;
+            command[0] = root.join("bin/rustc").into();
+            let cage = Cage { read: vec![root, folder.lab(lab)], write: vec![build.clone()], user: None };
+            command = keeper.command(&cage, command);
+            // Linkers have files of their own for a while.
+            let set = format!("TMPDIR={}", build.display());
+            command.splice(0..0, ["env".into(), set.into()]);
+        }
         let errors = build.join("compile.txt");
         let end = {
             let files = [open(&harness)?, create(&build.join("compile.out"))?, create(&errors)?];
-            run(Path::new(&compiler), &args, &folder.lab(lab), files, &COMPILE)
+            run(&command, &folder.lab(lab), files, &COMPILE)
         };
         let end = end.map_err(LabError::io("run", "/bin/sh"))?;
         match end {
-            End::Ended(status) if status.success() => Ok(Compiled::Ready(Program { path, folder: build })),
+            End::Ended(status) if status.success() => {
+                Ok(Compiled::Ready(Program { path, folder: build, keeper }))
+            }
             // What a shell says when there is no such program.
             End::Ended(status) if matches!(status.code(), Some(126 | 127)) => Err(LabError::Compiler {
                 command: compiler.display().to_string(),
@@ -70,10 +90,30 @@ impl Program {
         &self.path
     }
 
+    /// How to run it.
+    pub(crate) fn command(&self) -> Vec<OsString> {
+        let command = vec![self.path.clone().into_os_string()];
+        match &self.keeper {
+            None => command,
+            Some(keeper) => {
+                let cage = Cage { read: vec![self.path.clone()], write: Vec::new(), user: Some(keeper.user) };
+                keeper.command(&cage, command)
+            }
+        }
+    }
+
     /// A folder for the files of its runs.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Where the compiler really is: what is called `rustc` may be a program that looks for it.
+fn sysroot(compiler: &OsStr) -> Result<PathBuf, LabError> {
+    let asked = Command::new(compiler).args(["--print", "sysroot"]).stderr(Stdio::null()).output();
+    let command = compiler.display().to_string();
+    let output = asked.map_err(|error| LabError::Compiler { command, error })?;
+    Ok(PathBuf::from(OsStr::from_bytes(output.stdout.trim_ascii_end())))
 }
 
 /// The lab's harness with the modules that it uses. They are part of it, not files that a student could change.

@@ -68,11 +68,19 @@ pub(crate) struct Players<'a> {
     deadline: Instant,
     started: usize,
     answering: Option<Student>,
+    /// Programs that have played their part, and can play another.
+    idle: Vec<Student>,
 }
 
 impl<'a> Players<'a> {
     pub(crate) fn new(program: &'a Program) -> Players<'a> {
-        Players { program, deadline: Instant::now() + ANSWERS.time, started: 0, answering: None }
+        Players {
+            program,
+            deadline: Instant::now() + ANSWERS.time,
+            started: 0,
+            answering: None,
+            idle: Vec::new(),
+        }
     }
 
     /// Asks the one program that answers question after question, and gives its answer.
@@ -90,18 +98,28 @@ impl<'a> Players<'a> {
         answer
     }
 
-    /// Starts a program.
+    /// A program for a part in a play.
     pub(crate) fn start(&mut self) -> Result<Student, Stop> {
+        if let Some(student) = self.idle.pop() {
+            return Ok(student);
+        }
         assert!(self.started < MOST_PROGRAMS, "an exercise starts few programs");
         self.started += 1;
         let time = self.deadline.saturating_duration_since(Instant::now());
         Ok(Student::start(self.program, self.started, Bounds { time, ..ANSWERS })?)
+    }
+
+    /// Takes back a program that has played its part to the end: starting another takes longer than most plays.
+    pub(crate) fn rest(&mut self, student: Student) {
+        self.idle.push(student);
     }
 }
 
 /// A running program of the student's.
 pub(crate) struct Student {
     running: Running,
+    /// What the socket's time-outs are.
+    timeout: Duration,
     lines: BufReader<UnixStream>,
     errors: PathBuf,
 }
@@ -113,18 +131,17 @@ impl Student {
         let output = create(&folder.join(format!("output-{number}.txt")))?;
         let (ours, theirs) = UnixStream::pair().map_err(LabError::io("make a socket for", path))?;
         let files = [Stdio::from(OwnedFd::from(theirs)), output.into(), create(&errors)?.into()];
-        let running = Running::start(path, &[], folder, files, &bounds);
+        let running = Running::start(&program.command(), folder, files, &bounds);
         let running = running.map_err(LabError::io("run", path))?;
-        Ok(Student { running, lines: BufReader::new(ours), errors })
+        let student = Student { running, timeout: PATIENCE, lines: BufReader::new(ours), errors };
+        student.set_timeouts(PATIENCE).map_err(LabError::io("make a socket for", path))?;
+        Ok(student)
     }
 
     /// Sends a line.
     pub(crate) fn say(&mut self, line: &str) -> Result<(), Stop> {
-        let left = self.patience();
-        let socket = self.lines.get_mut();
-        let said = socket
-            .set_write_timeout(Some(left))
-            .and_then(|()| socket.write_all(format!("{line}\n").as_bytes()));
+        let said = self.be_patient();
+        let said = said.and_then(|()| self.lines.get_mut().write_all(format!("{line}\n").as_bytes()));
         said.map_err(|error| self.explain(&error))
     }
 
@@ -132,13 +149,9 @@ impl Student {
     pub(crate) fn hear(&mut self) -> Result<String, Stop> {
         let mut line = Vec::new();
         loop {
-            let left = self.patience();
             let room = LONGEST_LINE - line.len() as u64;
-            let read = self
-                .lines
-                .get_mut()
-                .set_read_timeout(Some(left))
-                .and_then(|()| self.lines.by_ref().take(room).read_until(b'\n', &mut line));
+            let read = self.be_patient();
+            let read = read.and_then(|()| self.lines.by_ref().take(room).read_until(b'\n', &mut line));
             match read {
                 Ok(_) if line.ends_with(b"\n") => break,
                 Ok(0) if line.len() as u64 == LONGEST_LINE => return Err(self.silence(End::TooMuchOutput)),
@@ -155,10 +168,21 @@ impl Student {
         }
     }
 
-    /// How long to wait for one line. A time-out of zero would mean none.
-    fn patience(&self) -> Duration {
+    /// Sees to it that nobody waits longer for one line than may be. A time-out of zero would mean none.
+    fn be_patient(&mut self) -> io::Result<()> {
         let left = self.running.deadline().saturating_duration_since(Instant::now());
-        left.clamp(Duration::from_millis(1), PATIENCE)
+        let timeout = left.clamp(Duration::from_millis(1), PATIENCE);
+        if timeout != self.timeout {
+            self.set_timeouts(timeout)?;
+            self.timeout = timeout;
+        }
+        Ok(())
+    }
+
+    fn set_timeouts(&self, timeout: Duration) -> io::Result<()> {
+        let socket = self.lines.get_ref();
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_write_timeout(Some(timeout))
     }
 
     /// Whether the program is too slow, or gone, and how.
@@ -175,4 +199,10 @@ impl Student {
     fn silence(&self, end: End) -> Stop {
         Stop::Silence(Silence { end, errors: read_start(&self.errors).unwrap_or_default() })
     }
+}
+
+/// The bytes that hexadecimal digits say; other characters are left out.
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

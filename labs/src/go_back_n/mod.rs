@@ -4,21 +4,15 @@ mod game;
 mod judge;
 mod rules;
 
-use crate::course::{Lab, Step};
-
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../../course/go-back-n/", $name))
-    };
-}
+use crate::course::{Lab, Step, course_file};
 
 pub(crate) const GO_BACK_N: Lab = Lab {
     name: "go-back-n",
     title: "Go-back-N",
-    text: course_file!("README.md"),
+    text: course_file!("go-back-n/README.md"),
     file: "requester.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("go-back-n/starter.rs"),
+    harness: course_file!("go-back-n/harness.rs"),
     modules: &[],
     steps: &[
         Step {

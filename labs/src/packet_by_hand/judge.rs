@@ -8,6 +8,7 @@ use super::message::Message;
 use super::rules::{FORMAT, LENGTH, rule_of};
 use super::{BTH, PAD, RETH};
 use crate::failure::{Row, Wrong};
+use crate::talk::unhex;
 
 /// Bytes shown of a packet, around what is wrong with it.
 const WINDOW: usize = 20;
@@ -16,7 +17,8 @@ const WINDOW: usize = 20;
 const LONGEST: usize = 4096;
 
 pub(super) fn judge(message: &Message, answer: &str) -> Result<(), Wrong> {
-    let Some(seen) = unhex(answer) else {
+    // More than a packet can have is not looked at.
+    let Some(seen) = (answer.len() <= 2 * LONGEST).then(|| unhex(answer)) else {
         let text = "The answer is longer than any packet of this lab.";
         return Err(Wrong { rule: &FORMAT, rows: vec![Row::text("Seen", text)] });
     };
@@ -180,13 +182,4 @@ fn dump(expected: &[u8], seen: &[u8], at: usize) -> Row {
         format!("         {}", marks.trim_end()),
     ];
     Row::exact("Bytes", lines)
-}
-
-/// The bytes of hexadecimal digits; `None` if there are too many.
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() > 2 * LONGEST {
-        return None;
-    }
-    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-    Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }

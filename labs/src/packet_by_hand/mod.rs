@@ -5,22 +5,16 @@ mod judge;
 mod message;
 mod rules;
 
-use crate::course::{Lab, Step};
+use crate::course::{Lab, Step, course_file};
 use message::draw;
-
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../../course/packet-by-hand/", $name))
-    };
-}
 
 pub(crate) const PACKET_BY_HAND: Lab = Lab {
     name: "packet-by-hand",
     title: "A packet by hand",
-    text: course_file!("README.md"),
+    text: course_file!("packet-by-hand/README.md"),
     file: "packet.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("packet-by-hand/starter.rs"),
+    harness: course_file!("packet-by-hand/harness.rs"),
     modules: &[],
     steps: &[
         Step {

@@ -4,22 +4,16 @@ mod arithmetic;
 mod game;
 mod rules;
 
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Question, Step, course_file};
 use crate::dice::Dice;
-
-macro_rules! course_file {
-    ($name:literal) => {
-        include_str!(concat!("../../course/psn/", $name))
-    };
-}
 
 pub(crate) const PSN: Lab = Lab {
     name: "psn",
     title: "PSNs",
-    text: course_file!("README.md"),
+    text: course_file!("psn/README.md"),
     file: "responder.rs",
-    starter: course_file!("starter.rs"),
-    harness: course_file!("harness.rs"),
+    starter: course_file!("psn/starter.rs"),
+    harness: course_file!("psn/harness.rs"),
     modules: &[],
     steps: &[
         Step {

@@ -17,7 +17,8 @@ const MOST_BYTES: usize = 64 << 20;
 /// A program on the stage.
 pub(crate) struct Actor {
     name: String,
-    student: Student,
+    /// Until it has left.
+    student: Option<Student>,
     host: HostId,
     pd: Pd,
     memories: Vec<Registered>,
@@ -60,7 +61,7 @@ impl Actor {
         let pd = fabric.with(host, |device, _| device.alloc_pd()).expect("a new device has room");
         Actor {
             name: name.to_owned(),
-            student,
+            student: Some(student),
             host,
             pd,
             memories: Vec::new(),
@@ -125,9 +126,14 @@ impl Actor {
         (self.waiting == Waiting::End).then_some(&*self.result)
     }
 
+    /// Gives the program back, once it has ended.
+    pub(super) fn leave(&mut self) -> Option<Student> {
+        self.student.take()
+    }
+
     /// Its next call, or `None` when it has ended.
     pub(super) fn hear(&mut self) -> Result<Option<String>, Stop> {
-        let line = self.student.hear()?;
+        let line = self.student.as_mut().expect("it has not left").hear()?;
         let (at, call) = line.split_once(' ').unwrap_or((&line, ""));
         if at == "end" {
             self.waiting = Waiting::End;
@@ -140,7 +146,7 @@ impl Actor {
 
     /// Answers its call.
     pub(super) fn answer(&mut self, answer: Result<String, String>) -> Result<(), Stop> {
-        self.student.say(&match answer {
+        self.student.as_mut().expect("it has not left").say(&match answer {
             Ok(words) => format!("ok {words}"),
             Err(why) => format!("err {why}"),
         })

@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_micros(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Turns, likewise: the solutions need a thousand at most.
-const MOST_TURNS: u32 = 20_000;
+const MOST_TURNS: u32 = 10_000;
 
 const WAITS: Rule = Rule {
     name: "stage.waits",
@@ -88,13 +88,14 @@ impl Stage {
     }
 
     /// Plays until every program has ended, and gives what their functions returned.
-    pub(crate) fn play(&mut self) -> Result<Vec<String>, Stop> {
+    pub(crate) fn play(&mut self, players: &mut Players<'_>) -> Result<Vec<String>, Stop> {
         let (mut turns, mut idle) = (0, 0);
         loop {
             for index in 0..self.actors.len() {
                 self.turn(index)?;
             }
             if self.actors.iter().all(|actor| actor.result().is_some()) {
+                self.actors.iter_mut().filter_map(Actor::leave).for_each(|student| players.rest(student));
                 return Ok(self.actors.iter().filter_map(Actor::result).map(str::to_owned).collect());
             }
             turns += 1;

@@ -10,6 +10,7 @@ use ferroce_fabric::{End, Fabric};
 
 use super::actor::Actor;
 use crate::peer::MTU;
+use crate::talk::unhex;
 
 /// Carries out one call. An error is a sentence for the student.
 pub(super) fn call(
@@ -133,9 +134,4 @@ const _: () = assert!(QpState::Rts as u32 == 3 && QpState::Err as u32 == 6);
 
 fn access(bits: u64) -> Access {
     Access::from_bits_truncate(bits as u32)
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

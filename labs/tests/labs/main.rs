@@ -2,6 +2,7 @@
 
 mod classroom;
 mod folders;
+mod functions;
 mod hostile;
 mod packet_by_hand;
 mod protocol;

@@ -34,7 +34,7 @@ lab_tests!(go_back_n, "go-back-n", starter: "send.posted" "step 1 of 5: send", &
     (
         "if distance < self.sent {\n            self.acknowledge(distance + 1)",
         "if self.sent > 0 {\n            self.acknowledge(distance.min(self.sent - 1) + 1)",
-        "ack.stale",
+        "ack.stale|ack.cumulative",
         "on_ack",
     ),
     (
@@ -70,8 +70,8 @@ lab_tests!(go_back_n, "go-back-n", starter: "send.posted" "step 1 of 5: send", &
     (
         "self.next = self.next.saturating_sub(packets);",
         "self.next = 0;",
-        "send.posted",
-        "all that is posted is sent",
+        "send.posted|send.order",
+        "is sent",
     ),
 ]);
 

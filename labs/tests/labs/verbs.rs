@@ -39,7 +39,7 @@ lab_tests!(completions, "completions", starter: "completion.sparse" "completions
 lab_tests!(key_value, "key-value", starter: "kv.found" "returned None", &[
     ("memory.write(slot as usize * SLOT + 8, &value.to_be_bytes());", "", "kv.found", "returned Some(0)"),
     ("                _ => slot = (slot + 1) % self.slots,", "                _ => return None,", "kv.found", "returned None"),
-    ("found if found == key =>", "_ if key > 0 =>", "kv.missing", "not None"),
+    ("found if found == key =>", "_ if key > 0 =>", "kv.missing|kv.found", "not None|not Some"),
     ("                0 => return None,\n", "", "kv.bytes", "bytes for a key"),
     ("let mut slot = home(key, self.slots);", "let mut slot = 0;", "kv.found", "returned None"),
     ("(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % slots", "(key & 7) % slots", "kv.bytes", "bytes for a key"),

@@ -1,5 +1,9 @@
 //! `ferroce lab`: exercises that say what is right and what is wrong.
 
+mod confined;
+mod grade;
+mod json;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +48,9 @@ enum What {
         /// The folder that was given to 'start', or one in it
         #[arg(default_value = ".")]
         dir: PathBuf,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Begin a lab: put its text and the file to edit into a folder
     Start {
@@ -59,6 +66,9 @@ enum What {
         /// Ask the questions of this seed again [default: new ones]
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
+        /// Say what came of it as JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Check your file again whenever you save it, until the lab is passed
     Watch(Place),
@@ -66,6 +76,11 @@ enum What {
     Hint(Place),
     /// Begin a lab anew; your file is kept under another name
     Reset(Place),
+    /// Mark a folder of submissions, each in a folder with its author's name
+    Grade(grade::Args),
+    /// Run a program that can reach nothing (for 'grade', which calls it)
+    #[command(hide = true)]
+    Confined(confined::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,21 +94,26 @@ struct Place {
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     match &args.what {
-        What::List { dir } => list(dir),
+        What::List { dir, json } => list(dir, *json),
         What::Start { dir, name } => start(dir, name.as_deref()),
-        What::Check { place, seed } => check(place, *seed),
+        What::Check { place, seed, json } => check(place, *seed, *json),
         What::Watch(place) => watch(place),
         What::Hint(place) => hint(place),
         What::Reset(place) => reset(place),
+        What::Grade(args) => grade::run(args),
+        What::Confined(args) => confined::run(args),
     }
 }
 
-fn list(dir: &Path) -> Result<Outcome, Failure> {
+fn list(dir: &Path, as_json: bool) -> Result<Outcome, Failure> {
     let folder = match Folder::find(dir) {
         Ok((folder, _)) => Some(folder),
         Err(LabError::NoFolder(_)) if dir.as_os_str() == "." => None,
         Err(error) => return Err(error.into()),
     };
+    if as_json {
+        return json::list(folder.as_ref());
+    }
     let mut out = anstream::stdout().lock();
     let name_width = COURSE.iter().map(|lab| lab.name.len()).max().unwrap_or_default();
     for lab in COURSE {
@@ -142,8 +162,11 @@ fn start(dir: &Path, name: Option<&str>) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn check(place: &Place, seed: Option<u64>) -> Result<Outcome, Failure> {
+fn check(place: &Place, seed: Option<u64>, as_json: bool) -> Result<Outcome, Failure> {
     let (folder, lab) = find(place)?;
+    if as_json {
+        return json::check(&folder, lab, seed.unwrap_or_else(ferroce_labs::fresh_seed));
+    }
     check_lab(&folder, lab, seed)
 }
 
@@ -277,6 +300,7 @@ impl From<LabError> for Failure {
                 "labs need the Rust compiler: see https://rustup.rs, or set RUSTC to the one to use"
                     .to_owned()
             }
+            LabError::Helper(_) => "grading needs this command itself: call it by its path".to_owned(),
             LabError::Io { .. } => "check the name, and that you may read and write there".to_owned(),
         };
         Failure::new(error, next)
