@@ -69,21 +69,9 @@ impl World {
 
     fn ask(&mut self, from: usize, to: usize) {
         self.next_qpn += 1;
-        let request = CmConnect {
-            service_id: SERVICE,
-            av: AddressVector::new(0, self.fabric.address(self.hosts[to])),
-            path_mtu: PathMtu::Mtu1024,
-            transport: CmTransport::Rc,
-            qpn: Qpn::new(self.next_qpn),
-            responder_resources: 1,
-            initiator_depth: 1,
-            flow_control: false,
-            retry_count: 7,
-            rnr_retry_count: 7,
-            srq: false,
-            ack_timeout: Some(6),
-            private_data: b"",
-        };
+        let av = AddressVector::new(0, self.fabric.address(self.hosts[to]));
+        let qpn = Qpn::new(self.next_qpn);
+        let request = CmConnect { ack_timeout: Some(6), ..CmConnect::new(SERVICE, av, qpn) };
         let id = self.fabric.with(self.hosts[from], |nic, now| nic.cm_mut().connect(now, &request)).unwrap();
         self.ends[from].insert(id, false);
     }

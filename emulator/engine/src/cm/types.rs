@@ -121,6 +121,28 @@ pub struct CmConnect<'a> {
     pub private_data: &'a [u8],
 }
 
+impl CmConnect<'static> {
+    /// A reliable connection of queue pair `qpn` that is like most: path MTU 1024, one READ or atomic open in either
+    /// direction, 7 retransmissions, and no private data.
+    pub fn new(service_id: ServiceId, av: AddressVector, qpn: Qpn) -> CmConnect<'static> {
+        CmConnect {
+            service_id,
+            av,
+            path_mtu: PathMtu::Mtu1024,
+            transport: CmTransport::Rc,
+            qpn,
+            responder_resources: 1,
+            initiator_depth: 1,
+            flow_control: false,
+            retry_count: 7,
+            rnr_retry_count: 7,
+            srq: false,
+            ack_timeout: None,
+            private_data: b"",
+        }
+    }
+}
+
 /// Agreement to a request ([`Cm::accept`](super::Cm::accept)).
 #[derive(Clone, Copy, Debug)]
 pub struct CmAccept<'a> {

@@ -66,21 +66,7 @@ impl World {
         };
         let mut devices = [device(0), device(1)];
         devices[1].cm_mut().listen(SERVICE, None, 9).unwrap();
-        let request = CmConnect {
-            service_id: SERVICE,
-            av: AddressVector::new(0, addrs[1]),
-            path_mtu: PathMtu::Mtu1024,
-            transport: CmTransport::Rc,
-            qpn: Qpn::new(0x11),
-            responder_resources: 1,
-            initiator_depth: 1,
-            flow_control: false,
-            retry_count: 7,
-            rnr_retry_count: 7,
-            srq: false,
-            ack_timeout: None,
-            private_data: b"",
-        };
+        let request = CmConnect::new(SERVICE, AddressVector::new(0, addrs[1]), Qpn::new(0x11));
         let id = devices[0].cm_mut().connect(Time::ZERO, &request).unwrap();
         let owners = [Owner { id: Some(id), ..Owner::default() }, Owner::default()];
         let mut world = World { devices, addrs, now: Time::ZERO, flying: Vec::new(), owners, plot };

@@ -64,6 +64,19 @@ fn a_lost_acknowledgement_is_given_again_and_nothing_done_twice() {
 }
 
 #[test]
+fn what_comes_again_is_acknowledged_as_far_as_all_was_executed() {
+    let mut pair = Pair::new(Setup::default());
+    write(&mut pair, 1, 64);
+    write(&mut pair, 2, 64);
+    pair.settle();
+    let before = pair.log.len();
+    pair.again(0);
+    pair.settle();
+    let acks: Vec<_> = pair.log[before..].iter().map(|(from, bytes)| (*from, bytes[0], bytes[11])).collect();
+    assert_eq!(acks, [(1, 0x11, 1)], "the ACK names the second packet, though the first was asked about");
+}
+
+#[test]
 fn a_read_resumes_behind_what_has_arrived() {
     let mut pair = Pair::new(Setup::default());
     pair.ends[1].buffer.write(0, &[7; 4096]);

@@ -11,6 +11,7 @@ mod memory;
 mod operations;
 mod pair;
 mod placement;
+mod rc_search;
 mod selective;
 mod shared;
 mod uc;

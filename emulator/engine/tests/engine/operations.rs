@@ -156,3 +156,28 @@ fn long_reads_are_asked_for_in_chunks_when_the_policy_says_so() {
     let asked = pair.opcodes().iter().filter(|name| *name == "0>RC_READ_REQUEST").count();
     assert_eq!(asked, 3, "six packets, two at a time");
 }
+
+#[test]
+fn a_solicited_message_says_so_in_its_last_packet() {
+    let mut pair = Pair::new(Setup::default());
+    let (local, recv) = (pair.ends[0].sge(0, 2500), pair.ends[1].sge(0, 4096));
+    pair.recv(1, 101, &[recv]);
+    pair.send_with(0, 1, SendOp::Send, &[local], SendFlags::SIGNALED | SendFlags::SOLICITED);
+    pair.settle();
+    let bits: Vec<_> =
+        pair.log.iter().filter(|(from, _)| *from == 0).map(|(_, bytes)| bytes[1] >> 7).collect();
+    assert_eq!(bits, [0, 0, 1]);
+}
+
+#[test]
+fn acknowledgements_count_the_messages() {
+    let mut pair = Pair::new(Setup::default());
+    for wr_id in 1..=3 {
+        let (local, remote) = (pair.ends[0].sge(0, 2500), pair.ends[1].remote(0));
+        pair.send(0, wr_id, SendOp::Write(remote), &[local]);
+        pair.settle();
+        let (from, last) = pair.log.last().unwrap();
+        assert_eq!((*from, last[0]), (1, 0x11));
+        assert_eq!(last[13..16], [0, 0, wr_id as u8], "the MSN behind the syndrome");
+    }
+}
