@@ -108,6 +108,22 @@ fn a_wrong_queue_pair_number_reaches_nobody() {
 }
 
 #[test]
+fn a_packet_of_another_partition_changes_nothing() {
+    let mut pair = Pair::new(Setup::default());
+    let before = state(&pair);
+    let (src, dest, psn, remote) =
+        (pair.ends[0].addr, pair.ends[1].qp, expected(&pair), pair.ends[1].remote(0));
+    for pkey in [0xfffe, 0x8000, 0x1234, 0] {
+        let mut forgery = Forgery::new(src, Opcode::RC_WRITE_ONLY, dest, psn, remote);
+        forgery.headers.bth.pkey = pkey;
+        forgery.strike(&mut pair, 1);
+    }
+    pair.settle();
+    assert_eq!((state(&pair), pair.sent), (before, [0, 0]));
+    assert_eq!(pair.ends[1].device.counters().drop_pkey, 4);
+}
+
+#[test]
 fn a_wrong_psn_costs_one_small_packet_however_often_it_comes() {
     let mut pair = Pair::new(Setup::default());
     let (src, dest, remote) = (pair.ends[0].addr, pair.ends[1].qp, pair.ends[1].remote(0));
