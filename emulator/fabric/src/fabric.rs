@@ -10,7 +10,7 @@ use crate::dice::Dice;
 use crate::drops::Drops;
 use crate::events::Events;
 use crate::link::{Direction, Link};
-use crate::log::{Digest, Log, Watch};
+use crate::log::{Digest, Entry, Log, Watch};
 use crate::packets::Packets;
 use crate::port::{Host, Port};
 use crate::rule::{Rule, Script};
@@ -201,6 +201,22 @@ impl<T: Watch> Fabric<T> {
     /// What happened so far.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Takes the entries out of the log that nothing will change any more: those before the oldest packet under way.
+    pub fn take_settled(&mut self) -> Vec<Entry> {
+        let end = self.packets.entries().min().unwrap_or(self.log.end());
+        self.log.take(end)
+    }
+
+    /// Takes everything out of the log. Packets under way are marked as such, and will not be seen to arrive.
+    pub fn take_log(&mut self) -> Vec<Entry> {
+        for entry in self.packets.entries() {
+            if let Some(sent) = self.log.sent_mut(entry) {
+                sent.under_way = sent.arrivals.is_empty();
+            }
+        }
+        self.log.take(self.log.end())
     }
 
     /// A fingerprint of all packets so far: of their bytes, times and fates. Kept whether or not anything is

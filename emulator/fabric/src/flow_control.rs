@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ferroce_engine::Time;
+use ferroce_recording::SwitchStep;
 
 use crate::drops::DropCause;
 use crate::events::Happening;
@@ -32,13 +33,16 @@ impl<T: Watch> Fabric<T> {
     /// Asks whoever is at the other end of a port to pause a priority, or to let it go on. The frame waits for
     /// the packet that the port is sending, not for those in its queues.
     pub(crate) fn send_pause(&mut self, switch: usize, port: u16, priority: u8, on: bool) {
-        let sender = &mut self.switches[switch].ports[usize::from(port)];
+        let sender = &self.switches[switch].ports[usize::from(port)];
         let plug = sender.plug;
         let mut serial = sender.serial;
         let departs = serial.occupy(self.now, PAUSE_FRAME as u32, Some(plug.cable.rate));
         let at = departs + plug.cable.link.latency;
         self.events.push(at, Happening::Pause { node: plug.peer, port: plug.port, priority, on });
+        let step = if on { SwitchStep::AsksToPause } else { SwitchStep::AsksToGoOn };
+        self.write_down(switch, port, priority.into(), step, None);
         if on {
+            let sender = &mut self.switches[switch].ports[usize::from(port)];
             sender.stats.pauses_sent += 1;
             let again = self.now + longest_pause(plug.cable.rate) / 2;
             self.events.push(again, Happening::Refresh { switch: switch as u32, port, priority });
@@ -71,6 +75,9 @@ impl<T: Watch> Fabric<T> {
             let switch = index as u32;
             self.events.push(now + watchdog, Happening::Watchdog { switch, port, priority });
         }
+        if let (true, Node::Switch(SwitchId(index))) = (begins, node) {
+            self.write_down(index, port, priority.into(), SwitchStep::Pauses, None);
+        }
         self.tell_device(node);
     }
 
@@ -93,8 +100,11 @@ impl<T: Watch> Fabric<T> {
             }
             Node::Switch(switch) => {
                 let at = &mut self.switches[switch.0].ports[usize::from(port)];
-                at.pauses.resume(priority.into(), self.now);
+                let was_paused = at.pauses.resume(priority.into(), self.now);
                 at.dropping &= !(1 << priority);
+                if was_paused {
+                    self.write_down(switch.0, port, priority.into(), SwitchStep::GoesOn, None);
+                }
                 self.send_on(switch.0, port);
             }
         }

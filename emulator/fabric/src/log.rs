@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ferroce_engine::{Flow, NoTrace, Time, TraceEvent, TraceSink};
+use ferroce_recording::{PacketName, SwitchStep};
 
-use crate::drops::DropCause;
 use crate::fabric::HostId;
 use crate::node::SwitchId;
 
@@ -29,8 +29,10 @@ impl Watch for NoTrace {
 /// Everything that happened in a fabric, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
-    /// Oldest first.
+    /// Oldest first, those left out that were [taken](crate::Fabric::take_settled).
     pub entries: Vec<Entry>,
+    /// How many were taken.
+    taken: u32,
 }
 
 /// One thing that happened.
@@ -38,7 +40,7 @@ pub struct Log {
 pub struct Entry {
     /// When.
     pub at: Time,
-    /// Where: for packets, the sender.
+    /// Where: for packets, the sender; host 0 for what a switch does without one.
     pub host: HostId,
     /// What.
     pub what: What,
@@ -51,30 +53,25 @@ pub enum What {
     Packet(Sent),
     /// A device went a step; completions are such steps.
     Device(TraceEvent),
-    /// A switch did something to a packet of this host's.
+    /// A switch did something, with a packet of this host's if with one.
     Switch(Incident),
 }
 
-/// What a switch did to a packet.
+/// What a switch did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incident {
     /// The switch.
     pub switch: SwitchId,
-    /// The port by which the packet was to leave, or came in if it never got so far.
+    /// The port by which the packet is to leave, or came in if it never gets so far.
     pub port: u16,
-    /// Its place in the log's entries.
-    pub packet: u32,
-    /// What happened to it.
-    pub what: Mishap,
-}
-
-/// What happens to packets in switches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mishap {
-    /// Marked "congestion experienced".
-    Marked,
-    /// Dropped.
-    Dropped(DropCause),
+    /// The priority.
+    pub priority: u8,
+    /// What it did.
+    pub step: SwitchStep,
+    /// Bytes that wait at the port in this priority after that.
+    pub queued: u64,
+    /// The packet, if it is one of a device's.
+    pub packet: Option<PacketName>,
 }
 
 /// A packet that was sent, and where that led.
@@ -90,6 +87,8 @@ pub struct Sent {
     pub bytes: Arc<[u8]>,
     /// When copies of it are handed to the receiver: none if it is lost, or still on its way through switches.
     pub arrivals: Vec<Arrival>,
+    /// The log was [taken](crate::Fabric::take_log) while it was on its way.
+    pub under_way: bool,
 }
 
 /// A packet reaches its receiver.
@@ -102,6 +101,32 @@ pub struct Arrival {
 }
 
 impl Log {
+    /// Adds an entry, and returns its number.
+    pub(crate) fn add(&mut self, entry: Entry) -> u32 {
+        self.entries.push(entry);
+        self.end() - 1
+    }
+
+    /// The number that the next entry will have.
+    pub(crate) fn end(&self) -> u32 {
+        self.taken + self.entries.len() as u32
+    }
+
+    /// Takes out the entries before this number.
+    pub(crate) fn take(&mut self, end: u32) -> Vec<Entry> {
+        let count = (end - self.taken) as usize;
+        self.taken = end;
+        self.entries.drain(..count).collect()
+    }
+
+    /// A packet that is under way.
+    pub(crate) fn sent_mut(&mut self, number: u32) -> Option<&mut Sent> {
+        match &mut self.entries.get_mut(number.checked_sub(self.taken)? as usize)?.what {
+            What::Packet(sent) => Some(sent),
+            What::Device(_) | What::Switch(_) => None,
+        }
+    }
+
     /// The packets, with the time of sending and the sender.
     pub fn packets(&self) -> impl Iterator<Item = (Time, HostId, &Sent)> {
         self.entries.iter().filter_map(|entry| match &entry.what {

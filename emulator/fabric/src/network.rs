@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use ferroce_engine::Time;
+use ferroce_recording::{PacketName, SwitchStep};
 
 use crate::crossing::Crossing;
 use crate::dice::Chance;
 use crate::drops::{DropCause, DropPlace};
 use crate::events::Happening;
 use crate::fabric::{Fabric, HostId};
-use crate::log::{Entry, Incident, Mishap, Watch, What};
+use crate::log::{Entry, Incident, Watch, What};
 use crate::node::{Cable, Node, Plug, SwitchId};
 use crate::packets::Packet;
 use crate::route;
@@ -226,6 +227,7 @@ impl<T: Watch> Fabric<T> {
         }
         self.mark(switch, out, number, queued);
         self.switches[switch].ports[usize::from(out)].push(number, priority, len);
+        self.report(switch, out, number, SwitchStep::Queued);
         self.send_on(switch, out);
     }
 
@@ -241,7 +243,7 @@ impl<T: Watch> Fabric<T> {
             packet.flow.traffic_class |= 3;
             ports[usize::from(out)].stats.marked += 1;
             self.carried.marked += 1;
-            self.report(switch, out, number, Mishap::Marked);
+            self.report(switch, out, number, SwitchStep::Marked);
         }
     }
 
@@ -268,6 +270,9 @@ impl<T: Watch> Fabric<T> {
         let ingress = packet.ingress;
         if buffer.release(config, ingress.into(), priority, len) {
             self.send_pause(switch, ingress, priority as u8, false);
+        }
+        if self.recording {
+            self.write_down(switch, out, priority, SwitchStep::Sent, Some((packet.from, packet.name())));
         }
         self.cross(plug, crossing, packet);
         self.look_at_port_again(switch, out);
@@ -304,7 +309,7 @@ impl<T: Watch> Fabric<T> {
     // --- a packet is lost --------------------------------------------------------------------------------------------
 
     fn drop_packet(&mut self, switch: usize, port: u16, number: u32, cause: DropCause) {
-        self.report(switch, port, number, Mishap::Dropped(cause));
+        self.report(switch, port, number, SwitchStep::Dropped(cause));
         let packet = self.packets.remove(number);
         self.count_drop(Node::Switch(SwitchId(switch)), port, &packet, cause);
         self.packets.recycle(packet);
@@ -339,12 +344,34 @@ impl<T: Watch> Fabric<T> {
         }
     }
 
-    fn report(&mut self, switch: usize, port: u16, number: u32, what: Mishap) {
-        let packet = self.packets.get(number);
-        if let Some(entry) = packet.entry {
-            let incident = Incident { switch: SwitchId(switch), port, packet: entry, what };
-            self.log.entries.push(Entry { at: self.now, host: packet.from, what: What::Switch(incident) });
+    // --- what is written down ------------------------------------------------------------------------------------
+
+    /// A switch did something with a packet that is under way.
+    fn report(&mut self, switch: usize, port: u16, number: u32, step: SwitchStep) {
+        if self.recording {
+            let packet = self.packets.get(number);
+            let (from, priority, name) = (packet.from, packet.priority(), packet.name());
+            self.write_down(switch, port, priority, step, Some((from, name)));
         }
+    }
+
+    /// A switch did something, with a packet of this host's if with one.
+    pub(crate) fn write_down(
+        &mut self,
+        switch: usize,
+        port: u16,
+        priority: usize,
+        step: SwitchStep,
+        packet: Option<(HostId, Option<PacketName>)>,
+    ) {
+        if !self.recording {
+            return;
+        }
+        let queued = self.switches[switch].ports[usize::from(port)].queued[priority];
+        let (host, packet) = packet.unwrap_or((HostId(0), None));
+        let (switch, priority) = (SwitchId(switch), priority as u8);
+        let incident = Incident { switch, port, priority, step, queued, packet };
+        self.log.add(Entry { at: self.now, host, what: What::Switch(incident) });
     }
 }
 

@@ -247,9 +247,10 @@ impl<T: Watch> Fabric<T> {
             damaged: crossing.damaged,
         };
         let arrivals = if on_cable { Vec::new() } else { crossing.arrivals().map(arrival).collect() };
-        packet.entry = on_cable.then_some(self.log.entries.len() as u32);
-        let sent = Sent { to, flow: packet.flow, ident: packet.ident, bytes: bytes.into(), arrivals };
-        self.log.entries.push(Entry { at: self.now, host: from, what: What::Packet(sent) });
+        let (flow, ident, bytes) = (packet.flow, packet.ident, bytes.into());
+        let sent = Sent { to, flow, ident, bytes, arrivals, under_way: false };
+        let entry = self.log.add(Entry { at: self.now, host: from, what: What::Packet(sent) });
+        packet.entry = on_cable.then_some(entry);
     }
 
     /// A packet is handed to a host.
@@ -264,7 +265,7 @@ impl<T: Watch> Fabric<T> {
         }
         self.carried.delivered += 1;
         if let Some(entry) = packet.entry
-            && let What::Packet(sent) = &mut self.log.entries[entry as usize].what
+            && let Some(sent) = self.log.sent_mut(entry)
         {
             sent.arrivals.push(Arrival { at: self.now, damaged: packet.damaged });
         }
@@ -284,7 +285,7 @@ impl<T: Watch> Fabric<T> {
             return;
         }
         for (at, event) in self.hosts[id.0].device.trace_mut().take() {
-            self.log.entries.push(Entry { at, host: id, what: What::Device(event) });
+            self.log.add(Entry { at, host: id, what: What::Device(event) });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The packets under way: made once, moved by number, their memory used again.
 
 use ferroce_engine::{Flow, Ident, RxMeta};
+use ferroce_recording::PacketName;
+use ferroce_wire::Bth;
 
 use crate::fabric::HostId;
 
@@ -40,6 +42,12 @@ impl Packet {
     /// The priority that switches and ports give it: the class selector of its traffic class.
     pub(crate) fn priority(&self) -> usize {
         usize::from(self.flow.traffic_class >> 5)
+    }
+
+    /// What tells it from others of its sender; none for those of background flows.
+    pub(crate) fn name(&self) -> Option<PacketName> {
+        let Bth { dest_qp, psn, .. } = Bth::parse(self.bytes.first_chunk()?).ok()?;
+        Some(PacketName { qp: dest_qp, psn })
     }
 
     pub(crate) fn meta(&self) -> RxMeta {
@@ -106,6 +114,11 @@ impl Packets {
         if self.spare.len() < SPARES {
             self.spare.push(packet.bytes);
         }
+    }
+
+    /// Their entries in the log.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = u32> {
+        self.slots.iter().flatten().filter_map(|packet| packet.entry)
     }
 
     pub(crate) fn len(&self) -> usize {

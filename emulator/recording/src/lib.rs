@@ -5,15 +5,16 @@
 //! A recording is text in UTF-8, compressed with gzip (RFC 1952): `zcat FILE` shows it, `zcat FILE | jq` takes it
 //! apart. Each line is one JSON object. The first is the [`Header`]; its `format` is `"ferroce-recording"` and its
 //! `version` a number. Each further line is a [`Record`]: when (`t`, nanoseconds), where (`host`, an index into the
-//! header's `hosts`) and what, under a name of its own: a `packet` that was sent, or something that a `device` did.
-//! The names and fields are those of [`Record`], [`PacketRecord`] and
-//! [`TraceEvent`](ferroce_engine::TraceEvent).
+//! header's `hosts`) and what, under a name of its own: a `packet` that was sent, something that a `device` did, or
+//! that a `switch` did. The names and fields are those of [`Record`], [`PacketRecord`],
+//! [`TraceEvent`](ferroce_engine::TraceEvent) and [`SwitchRecord`].
 //!
 //! | field of the header | |
 //! | --- | --- |
 //! | `format` | `"ferroce-recording"` |
 //! | `version` | [`VERSION`]; a reader refuses what is newer |
 //! | `hosts` | `name` and `addresses` of each |
+//! | `switches` | `name` and `ports` of each, if there are any: what every port is joined to |
 //! | `simulated` | whether times count from the start of a simulation; otherwise from the opening of the NIC |
 //! | `began` | nanoseconds since 1970 at time 0, if known |
 //! | `scenario` | what makes the same run again, if it can be made again |
@@ -28,9 +29,11 @@
 mod read;
 mod record;
 mod sink;
+mod switch;
 mod write;
 
 pub use read::{Damage, MAX_LINE, MAX_RECORDS, OpenError, Reader};
 pub use record::{Arrived, FORMAT, Header, HostRecord, PacketRecord, Record, VERSION, What};
 pub use sink::{Recording, Sink};
+pub use switch::{DropCause, PacketName, SwitchHeader, SwitchRecord, SwitchStep};
 pub use write::Writer;

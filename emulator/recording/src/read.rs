@@ -4,7 +4,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::record::{FORMAT, Header, Record, VERSION};
+use crate::record::{FORMAT, Header, Record, VERSION, What};
+use crate::switch::SwitchRecord;
 
 /// Bytes of the longest line that is believed: more than twice the longest packet.
 pub const MAX_LINE: usize = 256 * 1024;
@@ -100,6 +101,16 @@ impl<R: Read> Reader<R> {
         self.unknown
     }
 
+    /// Whether the header has whoever the record names.
+    fn knows(&self, record: &Record) -> bool {
+        let has_port = |record: &SwitchRecord| {
+            let switch = self.header.switches.get(record.switch as usize);
+            switch.is_some_and(|switch| usize::from(record.port) < switch.ports.len())
+        };
+        let host = (record.host as usize) < self.header.hosts.len();
+        host && if let What::Switch(record) = &record.what { has_port(record) } else { true }
+    }
+
     /// The next record, `None` at the end.
     ///
     /// # Errors
@@ -115,8 +126,8 @@ impl<R: Read> Reader<R> {
             }
             let mangled = |what| Damage::Mangled { line: self.number, what };
             match serde_json::from_slice::<Record>(&self.line) {
-                Ok(record) if (record.host as usize) < self.header.hosts.len() => return Ok(Some(record)),
-                Ok(_) => return Err(mangled("names a host that the header does not have")),
+                Ok(record) if self.knows(&record) => return Ok(Some(record)),
+                Ok(_) => return Err(mangled("names a host or a switch that the header does not have")),
                 Err(error) if error.is_data() => self.unknown += 1,
                 Err(_) => return Err(mangled("is not JSON")),
             }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::switch::{SwitchHeader, SwitchRecord};
 use ferroce_engine::{Time, TraceEvent};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -19,6 +20,9 @@ pub struct Header {
     pub version: u32,
     /// Who takes part.
     pub hosts: Vec<HostRecord>,
+    /// What stands between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<SwitchHeader>,
     /// Times are those of a simulation.
     #[serde(default)]
     pub simulated: bool,
@@ -34,7 +38,8 @@ impl Header {
     /// The header of a recording of this version.
     pub fn new(hosts: Vec<HostRecord>, simulated: bool) -> Header {
         let (format, version) = (FORMAT.to_owned(), VERSION);
-        Header { format, version, hosts, simulated, began: None, scenario: None }
+        let switches = Vec::new();
+        Header { format, version, hosts, switches, simulated, began: None, scenario: None }
     }
 }
 
@@ -53,7 +58,8 @@ pub struct Record {
     /// When, in nanoseconds.
     #[serde(rename = "t")]
     pub at: Time,
-    /// Where: an index into the header's hosts. For packets, the sender.
+    /// Where: an index into the header's hosts. For packets the sender, also for what a switch does with them; 0 for
+    /// what a switch does without one.
     pub host: u32,
     /// What.
     #[serde(flatten)]
@@ -68,6 +74,8 @@ pub enum What {
     Packet(PacketRecord),
     /// A device went a step.
     Device(TraceEvent),
+    /// A switch did something.
+    Switch(SwitchRecord),
 }
 
 /// A packet that was sent, and what became of it.
@@ -91,9 +99,19 @@ pub struct PacketRecord {
     /// Which host gets it; none if nobody has the address.
     #[serde(default)]
     pub to: Option<u32>,
-    /// When copies of it arrive: none if it is lost.
+    /// When copies of it arrive: none if it is lost, or under way when the recording ends.
     #[serde(default)]
     pub arrivals: Vec<Arrived>,
+    /// It is under way when the recording ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub under_way: bool,
+}
+
+impl PacketRecord {
+    /// Whether no copy of it arrives.
+    pub fn is_lost(&self) -> bool {
+        self.arrivals.is_empty() && !self.under_way
+    }
 }
 
 /// A packet arrives.

@@ -14,7 +14,9 @@ use proptest::prelude::*;
 fn header() -> Header {
     let host =
         |name: &str, addr: &str| HostRecord { name: name.to_owned(), addresses: vec![addr.parse().unwrap()] };
-    Header::new(vec![host("left", "10.0.0.1"), host("right", "fd00::2")], true)
+    let switches =
+        vec![SwitchHeader { name: "tor".to_owned(), ports: vec!["left".to_owned(), "right".to_owned()] }];
+    Header { switches, ..Header::new(vec![host("left", "10.0.0.1"), host("right", "fd00::2")], true) }
 }
 
 /// One record of every kind.
@@ -55,9 +57,29 @@ fn records() -> Vec<Record> {
     let arrivals = vec![Arrived { at: Time::from_nanos(77), damaged: true }];
     let [src, dst] = ["10.0.0.1", "10.0.0.2"].map(|addr| addr.parse().unwrap());
     let bytes = (0..=255).collect();
-    let packet =
-        PacketRecord { src, dst, src_port: 0xC000, traffic_class: 2, ident: 9, bytes, to: Some(1), arrivals };
+    let packet = PacketRecord {
+        src,
+        dst,
+        src_port: 0xC000,
+        traffic_class: 2,
+        ident: 9,
+        bytes,
+        to: Some(1),
+        arrivals,
+        under_way: false,
+    };
     records.push(Record { at: Time::from_nanos(76), host: 0, what: What::Packet(packet) });
+    let steps = [
+        SwitchStep::Queued,
+        SwitchStep::Dropped(DropCause::HeadroomFull),
+        SwitchStep::AsksToPause,
+        SwitchStep::GoesOn,
+    ];
+    for (port, step) in (0..).zip(steps) {
+        let packet = (port < 2).then_some(PacketName { qp, psn });
+        let record = SwitchRecord { switch: 0, port: port % 2, priority: 3, step, queued: 1 << 40, packet };
+        records.push(Record { at: Time::from_nanos(80), host: 0, what: What::Switch(record) });
+    }
     records
 }
 

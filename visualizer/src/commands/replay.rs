@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ferroce_visualizer::film::{Film, Goal, load, tell};
+use ferroce_visualizer::film::{Film, Goal, NetworkStory, Origin, load, tell};
 use ferroce_visualizer::player::{App, show};
 
 use super::Outcome;
@@ -18,8 +18,9 @@ use crate::text::{BAD, FAINT, STRONG, WARN, count};
 /// single keys; '?' lists them. A simulated run can be made again with another fate for a packet ('x' loses it), and
 /// both branches compared.
 ///
-/// FILE is a recording, a capture (pcap or pcapng), or a scenario in JSON, which is played first. Where the output is
-/// not a terminal, the events are printed as text.
+/// FILE is a recording, a capture (pcap or pcapng), or a scenario, which is played first: of two hosts in JSON, or of a
+/// network in TOML as 'ferroce sim' takes it; the names of 'ferroce sim --list' will do. Where the output is not a
+/// terminal, the events are printed as text.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -36,7 +37,10 @@ Examples:
   echo '{\"messages\": [{\"len\": 4000}], \"faults\": [{\"host\": 0, \"nth\": 2, \"kind\": \"drop\"}]}' > lost.json
   ferroce replay --save lost.frec lost.json
 
-Scenarios (all fields may be left out):
+  # Fifteen senders, one receiver: what the switch does with them (press 6, then i)
+  ferroce replay incast
+
+Scenarios of two hosts (all fields may be left out):
   seed, mtu, latency_ns, rate (bits/s), timeout, retry_cnt, rnr_retry
   loss, duplicate, reorder, corrupt    how many of a million packets
   messages   at_ns, from (0 or 1), op, len, no_receive, bad_key
@@ -45,7 +49,7 @@ Scenarios (all fields may be left out):
              kind: drop duplicate delay corrupt deliver
 ")]
 pub(crate) struct Args {
-    /// Recording, capture or scenario
+    /// Recording, capture or scenario, or the name of a scenario
     file: PathBuf,
 
     /// Begin after so many events
@@ -70,17 +74,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let name = args.file.display();
-    let file = File::open(&args.file).map_err(|e| {
-        Failure::new(format_args!("cannot open {name}: {e}"), "check the name; --help shows examples")
-    })?;
-    let title = args.file.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    let film = load(&title, BufReader::new(file)).map_err(|error| {
-        Failure::new(
-            format_args!("cannot replay {name}: {error}"),
-            "'ferroce replay --help' says what can be replayed",
-        )
-    })?;
+    let film = film(&args.file)?;
     if let Some(path) = &args.save {
         let saved = File::create(path).and_then(|file| film.write(file));
         saved.map_err(|e| {
@@ -101,6 +95,27 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Failure::new(format_args!("cannot use the terminal: {error}"), "'ferroce replay --plain' needs none")
     })?;
     Ok(Outcome::Done)
+}
+
+/// The film in a file, or of a scenario that comes with Ferroce.
+fn film(path: &Path) -> Result<Film, Failure> {
+    let name = path.display();
+    let cannot = |error: &dyn std::fmt::Display| {
+        let next = "'ferroce replay --help' says what can be replayed";
+        Failure::new(format_args!("cannot replay {name}: {error}"), next)
+    };
+    let title = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    match File::open(path) {
+        Ok(file) => load(&title, BufReader::new(file)).map_err(|error| cannot(&error)),
+        Err(error) => {
+            let story = path.to_str().and_then(NetworkStory::named).ok_or_else(|| {
+                let next = "check the name; --help shows examples";
+                Failure::new(format_args!("cannot open {name}: {error}"), next)
+            })?;
+            let film = Origin::Network(story).play().map_err(|error| cannot(&error))?;
+            Ok(Film { title, ..film })
+        }
+    }
 }
 
 fn print(out: &mut impl Write, args: &Args, film: &Film) -> io::Result<()> {

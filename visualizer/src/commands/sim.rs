@@ -2,6 +2,7 @@
 
 mod plot;
 mod progress;
+mod record;
 mod sweep;
 mod table;
 
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use ferroce_engine::{NoTrace, Time, TraceEvent};
 use ferroce_fabric::{Ending, Scenario, ScenarioError, Simulation, library, named, reference};
+
+use ferroce_visualizer::film::NetworkStory;
 
 use super::Outcome;
 use crate::failure::Failure;
@@ -47,6 +50,10 @@ Examples:
 
   Every packet, for Wireshark and 'ferroce explain'
     ferroce sim incast --set duration=50us --pcap incast.pcap
+
+  Everything that happens, to step through: queues, pauses, marks, and what if a packet were lost
+    ferroce sim incast --set duration=200us --record incast.frec
+    ferroce replay incast.frec
 ")]
 pub(crate) struct Args {
     /// A TOML file, or the name of a scenario
@@ -104,6 +111,10 @@ pub(crate) struct Args {
     /// Write every packet to a capture file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sweep", "seeds"])]
     pcap: Option<PathBuf>,
+
+    /// Record what every NIC, switch and packet does, for 'ferroce replay'
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sweep", "seeds", "pcap"])]
+    record: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -147,8 +158,8 @@ fn wrong(name: &str, error: &ScenarioError) -> Failure {
 }
 
 fn single(name: &str, job: &Job, args: &Args) -> Result<Outcome, Failure> {
-    let outcome = match &args.pcap {
-        Some(file) => {
+    let outcome = match (&args.pcap, &args.record) {
+        (Some(file), _) => {
             let mut simulation = Simulation::<Vec<(Time, TraceEvent)>>::new(&job.scenario);
             let outcome = Progress::new(name).drive(&mut simulation);
             let written = fs::File::create(file)
@@ -156,7 +167,12 @@ fn single(name: &str, job: &Job, args: &Args) -> Result<Outcome, Failure> {
             written.map_err(|error| cannot_write(file, &error))?;
             outcome
         }
-        None => Progress::new(name).drive(&mut Simulation::<NoTrace>::new(&job.scenario)),
+        (None, Some(file)) => {
+            let set: Vec<(String, String)> = sweep::settings(args)?;
+            let story = NetworkStory { network: text_of(name)?, set, seed: args.seed, faults: Vec::new() };
+            record::run(name, &job.scenario, &story, file).map_err(|error| cannot_write(file, &error))?
+        }
+        (None, None) => Progress::new(name).drive(&mut Simulation::<NoTrace>::new(&job.scenario)),
     };
     let mut out = anstream::stdout();
     if args.json {

@@ -123,5 +123,6 @@ fn record(s: &Sighting<'_>) -> PacketRecord {
         bytes,
         to: None,
         arrivals: Vec::new(),
+        under_way: false,
     }
 }

@@ -1,7 +1,7 @@
 //! Running to the next thing of a kind.
 
 use ferroce_engine::{TraceEvent, WcStatus};
-use ferroce_recording::{Record, What};
+use ferroce_recording::{Record, SwitchStep, What};
 use ferroce_wire::Syndrome;
 
 use super::{Film, tell};
@@ -25,6 +25,8 @@ pub enum Goal {
     Completion,
     /// Something fails: a completion in error, a refusal, a queue pair in error.
     Failure,
+    /// A switch marks or drops a packet, asks for a pause or is asked for one.
+    Switch,
     /// What is told of it has these words in it, in capitals or not.
     Words(String),
 }
@@ -34,18 +36,24 @@ impl Goal {
     pub fn is(&self, film: &Film, frame: &Record) -> bool {
         let event = match &frame.what {
             What::Device(event) => Some(event),
-            What::Packet(_) => None,
+            What::Packet(_) | What::Switch(_) => None,
         };
         match (self, event) {
             (Goal::Event, _) => true,
             (Goal::Words(words), _) => tell(film, frame).to_lowercase().contains(&words.to_lowercase()),
-            (Goal::Packet, None) => true,
+            (Goal::Packet, None) => matches!(frame.what, What::Packet(_)),
             (Goal::Packet, Some(TraceEvent::Sent { .. })) => !film.has_packets(),
             (Goal::Loss, None) => match &frame.what {
-                What::Packet(packet) => packet.arrivals.iter().all(|arrival| arrival.damaged),
-                What::Device(_) => false,
+                What::Packet(packet) => {
+                    packet.is_lost() || packet.arrivals.iter().any(|arrival| arrival.damaged)
+                }
+                What::Device(_) | What::Switch(_) => false,
             },
-            (Goal::Loss, Some(TraceEvent::Gap { .. })) => film.story.is_none(),
+            (Goal::Switch, None) => match &frame.what {
+                What::Switch(record) => !matches!(record.step, SwitchStep::Queued | SwitchStep::Sent),
+                What::Device(_) | What::Packet(_) => false,
+            },
+            (Goal::Loss, Some(TraceEvent::Gap { .. })) => film.origin.is_none(),
             (Goal::Retransmission, Some(TraceEvent::Sent { again: true, .. }))
             | (Goal::State, Some(TraceEvent::State { .. }))
             | (Goal::Completion, Some(TraceEvent::Completed { .. }))

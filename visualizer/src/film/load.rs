@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use ferroce_recording::Reader;
 
-use super::story::{Story, StoryError};
-use super::{Film, MAX_FRAMES};
+use super::story::StoryError;
+use super::{Film, MAX_FRAMES, NetworkStory, Origin};
 use crate::explain;
 
 /// Bytes of the longest scenario that is read.
@@ -31,7 +31,8 @@ pub enum LoadError {
     Story(#[from] StoryError),
 }
 
-/// Reads a recording, a capture (pcap or pcapng), or a scenario in JSON, which is played; the first bytes tell which.
+/// Reads a recording, a capture (pcap or pcapng), or a scenario, which is played: of two hosts in JSON, or of a
+/// network in TOML. The first bytes tell which.
 ///
 /// # Errors
 /// When it is none of them.
@@ -42,20 +43,42 @@ pub fn load(title: &str, mut input: impl Read) -> Result<Film, LoadError> {
     let film = match head.first() {
         Some(0x1F) => recording(whole)?,
         Some(b'{') => {
-            let story: Story =
-                serde_json::from_reader(whole.take(MAX_SCENARIO)).map_err(LoadError::Scenario)?;
-            story.play()?
+            let origin = scenario(whole.take(MAX_SCENARIO)).map_err(LoadError::Scenario)?;
+            origin.play()?
+        }
+        _ if is_text(&head) => {
+            let mut network = String::new();
+            whole.take(MAX_SCENARIO).read_to_string(&mut network)?;
+            Origin::Network(NetworkStory { network, ..NetworkStory::default() }).play()?
         }
         _ => Film::of_capture(whole).map_err(LoadError::Capture)?,
     };
     Ok(Film { title: title.to_owned(), ..film })
 }
 
+/// A scenario in JSON.
+fn scenario(input: impl Read) -> serde_json::Result<Origin> {
+    let value: serde_json::Value = serde_json::from_reader(input)?;
+    // Said by hand: of what is of neither kind, serde would not tell which key is wrong.
+    if value.get("network").is_some() {
+        serde_json::from_value(value).map(Origin::Network)
+    } else {
+        serde_json::from_value(value).map(Origin::Pair)
+    }
+}
+
+/// Whether a file begins like a text, which captures of either format do not.
+fn is_text(head: &[u8]) -> bool {
+    const PCAPNG: [u8; 4] = [0x0A, 0x0D, 0x0D, 0x0A];
+    let text = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    !head.is_empty() && head != PCAPNG && head.iter().all(text)
+}
+
 fn recording(input: impl Read) -> Result<Film, LoadError> {
     let mut reader = Reader::open(input).map_err(LoadError::Recording)?;
     let header = reader.header().clone();
-    let mut film = Film { hosts: header.hosts, ..Film::default() };
-    film.story = header.scenario.and_then(|scenario| serde_json::from_value(scenario).ok());
+    let mut film = Film { hosts: header.hosts, switches: header.switches, ..Film::default() };
+    film.origin = header.scenario.and_then(|scenario| serde_json::from_value(scenario).ok());
     loop {
         match reader.next_record() {
             Ok(Some(_)) if film.frames.len() == MAX_FRAMES => {

@@ -7,21 +7,29 @@
 mod capture;
 mod find;
 mod load;
+mod memory;
+mod network;
+mod origin;
 mod reel;
 mod scene;
 mod side;
 mod story;
+mod switch;
 mod tell;
 
 use ferroce_engine::Time;
-use ferroce_recording::{Header, HostRecord, Record, What, Writer};
+use ferroce_recording::{Header, HostRecord, Record, SwitchHeader, What, Writer};
 
 pub use find::Goal;
 pub use load::{LoadError, load};
+pub use memory::{Access, LINE, Memory, Place};
+pub use network::NetworkStory;
+pub use origin::Origin;
 pub use reel::{CHECKPOINTS, Reel};
 pub use scene::{HostScene, Rung, Scene};
 pub use side::{QpScene, SendScene};
 pub use story::{Fault, FaultKind, Message, Op, Story, StoryError};
+pub use switch::PortScene;
 pub use tell::tell;
 pub(crate) use tell::{cause_in_words, short};
 
@@ -35,12 +43,14 @@ pub struct Film {
     pub title: String,
     /// Who takes part.
     pub hosts: Vec<HostRecord>,
+    /// What stands between them.
+    pub switches: Vec<SwitchHeader>,
     /// In order of time.
     pub frames: Vec<Record>,
     /// What is to say about the film itself: where it is damaged, what was left out.
     pub remarks: Vec<String>,
     /// What makes it again, if it can be made again.
-    pub story: Option<Story>,
+    pub origin: Option<Origin>,
 }
 
 impl Film {
@@ -65,16 +75,14 @@ impl Film {
     /// # Errors
     /// When the run cannot be made again, or there is no packet in the frame.
     pub fn fork(&self, frame: usize, kind: FaultKind) -> Result<Film, StoryError> {
-        let story = self.story.as_ref().ok_or(StoryError::NoStory)?;
+        let origin = self.origin.as_ref().ok_or(StoryError::NoStory)?;
         let Some(Record { host, what: What::Packet(_), .. }) = self.frames.get(frame) else {
             return Err(StoryError::NoPacket);
         };
         let sent = |record: &&Record| record.host == *host && matches!(record.what, What::Packet(_));
         let nth = self.frames[..=frame].iter().filter(sent).count() as u64;
-        let mut story = story.clone();
-        story.faults.retain(|fault| (fault.host, fault.nth) != (*host, nth));
-        story.faults.push(Fault { host: *host, nth, kind });
-        Ok(Film { title: self.title.clone(), ..story.play()? })
+        let film = origin.with(Fault { host: *host, nth, kind }).play()?;
+        Ok(Film { title: self.title.clone(), ..film })
     }
 
     /// Writes it as a recording.
@@ -82,8 +90,9 @@ impl Film {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: impl std::io::Write) -> std::io::Result<()> {
-        let scenario = self.story.as_ref().map(serde_json::to_value).transpose()?;
-        let header = Header { scenario, ..Header::new(self.hosts.clone(), self.story.is_some()) };
+        let scenario = self.origin.as_ref().map(serde_json::to_value).transpose()?;
+        let switches = self.switches.clone();
+        let header = Header { scenario, switches, ..Header::new(self.hosts.clone(), self.origin.is_some()) };
         let mut writer = Writer::new(out, &header)?;
         self.frames.iter().try_for_each(|frame| writer.write(frame))?;
         writer.finish()?.flush()

@@ -9,6 +9,9 @@ pub const CHECKPOINTS: usize = 512;
 /// Frames from one to the next, at least.
 const STRIDE: usize = 64;
 
+/// Hosts and ports of a scene of which so many are kept.
+const SMALL: usize = 64;
+
 /// A film, and the scene after so many of its frames.
 #[derive(Clone, Debug)]
 pub struct Reel {
@@ -22,7 +25,10 @@ pub struct Reel {
 impl Reel {
     /// At the beginning.
     pub fn new(film: Arc<Film>) -> Reel {
-        let stride = film.frames.len().div_ceil(CHECKPOINTS).max(STRIDE);
+        // The more there is in a scene, the fewer are kept.
+        let parties = film.hosts.len() + film.switches.iter().map(|switch| switch.ports.len()).sum::<usize>();
+        let kept = (CHECKPOINTS * SMALL / parties.max(1)).clamp(16, CHECKPOINTS);
+        let stride = film.frames.len().div_ceil(kept).max(STRIDE);
         let scene = Scene::new(&film);
         Reel { film, stride, kept: vec![scene.clone()], scene }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ferroce_engine::{Qpn, Time, TraceEvent};
-use ferroce_recording::{PacketRecord, Record, What};
+use ferroce_engine::{Qpn, Srq, Time, TraceEvent};
+use ferroce_recording::{PacketRecord, Record, SwitchRecord, SwitchStep, What};
 use ferroce_wire::{Opcode, Packet, Psn, Syndrome};
 
-use super::side::QpScene;
+use super::side::{QpScene, SHOWN, is_receive};
+use super::switch::PortScene;
 use super::{Film, tell};
 
 /// Packets in the ladder: more than a terminal has lines.
@@ -23,6 +24,8 @@ pub struct Scene {
     pub now: Time,
     /// All hosts.
     pub hosts: Vec<HostScene>,
+    /// Ports of switches of which something was heard, by switch and port.
+    pub ports: BTreeMap<(u32, u16), PortScene>,
     /// The latest packets, oldest first.
     pub rungs: VecDeque<Rung>,
     /// Packets are in the film, not only what devices say of them.
@@ -34,6 +37,8 @@ pub struct Scene {
 pub struct HostScene {
     /// Its queue pairs, by number.
     pub qps: BTreeMap<Qpn, QpScene>,
+    /// Receives of its shared queues, oldest first: the callers' numbers.
+    pub srqs: Vec<(Srq, VecDeque<u64>)>,
     /// What was counted, by name, in the order of the names.
     pub counts: BTreeMap<&'static str, u64>,
     /// Said to be sent, not seen leaving: whether each had been sent before.
@@ -55,6 +60,8 @@ pub struct Rung {
     pub to: Option<usize>,
     /// What it is.
     pub label: String,
+    /// The queue pair that it goes to, and its PSN.
+    pub name: Option<(Qpn, Psn)>,
     /// It answers, and carries no request.
     pub answer: bool,
     /// It had been sent before.
@@ -71,7 +78,8 @@ impl Scene {
     /// Before anything happened.
     pub fn new(film: &Film) -> Scene {
         let hosts = vec![HostScene::default(); film.hosts.len()];
-        Scene { position: 0, now: Time::ZERO, hosts, rungs: VecDeque::new(), packets: film.has_packets() }
+        let (ports, rungs) = (BTreeMap::new(), VecDeque::new());
+        Scene { position: 0, now: Time::ZERO, hosts, ports, rungs, packets: film.has_packets() }
     }
 
     /// Plays the next frame.
@@ -81,6 +89,10 @@ impl Scene {
         self.now = frame.at;
         let Some(scene) = self.hosts.get_mut(host) else { return };
         match &frame.what {
+            What::Switch(record) => {
+                self.ports.entry((record.switch, record.port)).or_default().play(frame.at, record);
+                self.happens_to(host, record);
+            }
             What::Packet(packet) => {
                 let rung = scene.leaves(index, frame, packet);
                 let lost = if rung.lost { "packets lost" } else { "packets carried" };
@@ -88,6 +100,7 @@ impl Scene {
                 self.push(rung);
             }
             What::Device(event) => {
+                scene.shared(event);
                 if let Some(qpn) = queue_pair(event) {
                     let qp = scene.qps.entry(qpn).or_insert_with(|| QpScene { qpn, ..QpScene::default() });
                     qp.play(frame.at, event);
@@ -133,6 +146,20 @@ impl Scene {
         }
     }
 
+    /// A switch did something with a packet of this host's.
+    fn happens_to(&mut self, host: usize, record: &SwitchRecord) {
+        let note = match record.step {
+            SwitchStep::Marked => "marked: congestion",
+            SwitchStep::Dropped(why) => why.name(),
+            _ => return,
+        };
+        let Some(name) = record.packet else { return };
+        let is_it = |rung: &&mut Rung| rung.from == host && rung.name == Some((name.qp, name.psn));
+        if let Some(rung) = self.rungs.iter_mut().rev().find(is_it) {
+            rung.note = note.to_owned();
+        }
+    }
+
     /// Says what a host made of the packet that it has just received.
     fn remark(&mut self, host: usize, note: String) {
         let now = self.now;
@@ -171,6 +198,7 @@ impl HostScene {
         let arrives = packet.arrivals.iter().map(|arrival| arrival.at).min();
         let damaged = packet.arrivals.iter().any(|arrival| arrival.damaged);
         let note = match (arrives, damaged, packet.arrivals.len()) {
+            _ if packet.under_way => "under way",
             (None, ..) => "lost",
             (_, true, _) => "damaged",
             (_, _, 2..) => "doubled",
@@ -179,7 +207,31 @@ impl HostScene {
         let syndrome = headers.and_then(|headers| headers.aeth).map(|aeth| aeth.syndrome);
         let rung = told(index, frame, host, (opcode, psn, syndrome), again);
         let to = packet.to.map(|to| to as usize);
-        Rung { arrives, to, lost: arrives.is_none(), damaged, note: note.to_owned(), ..rung }
+        let name = headers.map(|headers| (headers.bth.dest_qp, headers.bth.psn));
+        Rung { arrives, to, name, lost: packet.is_lost(), damaged, note: note.to_owned(), ..rung }
+    }
+
+    /// What becomes of shared receive queues.
+    fn shared(&mut self, event: &TraceEvent) {
+        match event {
+            TraceEvent::PostSrqRecv { srq, wr_id } => match self.srqs.iter_mut().find(|(id, _)| id == srq) {
+                Some((_, receives)) if receives.len() < SHOWN => receives.push_back(*wr_id),
+                Some(_) => {}
+                None => self.srqs.push((*srq, VecDeque::from([*wr_id]))),
+            },
+            TraceEvent::Completed { qp, wc } if is_receive(wc) => {
+                if self.qps.get(qp).is_some_and(|qp| qp.receives.contains(&wc.wr_id)) {
+                    return;
+                }
+                for (_, receives) in &mut self.srqs {
+                    if let Some(at) = receives.iter().position(|wr_id| *wr_id == wc.wr_id) {
+                        receives.remove(at);
+                        return;
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     fn counted(&mut self, event: &TraceEvent) {
@@ -223,6 +275,7 @@ fn told(
         from,
         to: None,
         label: tell::label(opcode, psn, syndrome),
+        name: None,
         answer: opcode.is_response(),
         again,
         lost: false,

@@ -8,7 +8,7 @@ use ferroce_wire::{Opcode, Operation, Position};
 /// Completions and state changes that are kept.
 const KEPT: usize = 16;
 /// Requests that a queue shows at most.
-const SHOWN: usize = 1 << 12;
+pub(super) const SHOWN: usize = 1 << 12;
 
 /// What there is to see of a queue pair.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +39,8 @@ pub struct QpScene {
     pub went_back: Option<(LossCause, u8)>,
     /// Until when it waits for the peer's receive.
     pub waits: Option<Time>,
+    /// Since when it waits for an acknowledgement; its timer began then.
+    pub awaits: Option<Time>,
     /// Requests completed well, in error, and flushed.
     pub ended: [u64; 3],
     /// PSNs from `unacked` on that were sent more than once.
@@ -72,6 +74,7 @@ impl QpScene {
             }
             TraceEvent::Sent { opcode, psn, len, again, .. } if opcode.is_request() => {
                 self.sent(*opcode, *psn, u64::from(*len), *again);
+                self.awaits.get_or_insert(now);
             }
             TraceEvent::Received { opcode, psn, .. } if opcode.is_request() => self.received(*opcode, *psn),
             TraceEvent::Gap { expected, got, .. } => {
@@ -81,19 +84,24 @@ impl QpScene {
             TraceEvent::Acknowledged { unacked, .. } => {
                 self.unacked = Some(*unacked);
                 self.waits = None;
+                let open = self.highest.is_some_and(|highest| unacked.is_before(highest));
+                self.awaits = open.then_some(now);
                 self.again.retain(|psn| !psn.is_before(*unacked));
             }
             TraceEvent::GoBack { cause, resume, retries_left, .. } => {
                 self.next = Some(*resume);
                 self.went_back = Some((*cause, *retries_left));
-                self.waits = None;
+                (self.waits, self.awaits) = (None, Some(now));
             }
-            TraceEvent::RnrWait { until, .. } => self.waits = Some(*until),
+            TraceEvent::RnrWait { until, .. } => (self.waits, self.awaits) = (Some(*until), None),
             TraceEvent::Completed { wc, .. } => self.completed(now, wc),
             TraceEvent::State { from, to, .. } => {
                 if *to == QpState::Reset {
                     *self =
                         QpScene { qpn: self.qpn, path: std::mem::take(&mut self.path), ..QpScene::default() };
+                }
+                if *to == QpState::Err {
+                    (self.waits, self.awaits) = (None, None);
                 }
                 self.state = *to;
                 keep(&mut self.path, (now, *from, *to));
@@ -134,8 +142,6 @@ impl QpScene {
     }
 
     fn completed(&mut self, now: Time, wc: &Wc) {
-        /// The first of the opcodes of receives in `enum ibv_wc_opcode`.
-        const RECEIVES: u32 = 128;
         let outcome = match wc.status {
             WcStatus::Success => 0,
             WcStatus::WrFlushErr => 2,
@@ -143,8 +149,7 @@ impl QpScene {
         };
         self.ended[outcome] += 1;
         keep(&mut self.completions, (now, *wc));
-        // The opcode of a completion in error means nothing.
-        let receive = wc.status == WcStatus::Success && wc.opcode as u32 >= RECEIVES;
+        let receive = is_receive(wc);
         let among_sends = self.sends.iter().position(|send| send.wr_id == wc.wr_id).filter(|_| !receive);
         match among_sends {
             Some(at) => drop(self.sends.drain(..=at)),
@@ -155,6 +160,13 @@ impl QpScene {
             }
         }
     }
+}
+
+/// Whether a completion is one of a receive. The opcode of one in error means nothing.
+pub(super) fn is_receive(wc: &Wc) -> bool {
+    /// The first of the opcodes of receives in `enum ibv_wc_opcode`.
+    const RECEIVES: u32 = 128;
+    wc.status == WcStatus::Success && wc.opcode as u32 >= RECEIVES
 }
 
 /// Adds to what is kept, and lets the oldest go.

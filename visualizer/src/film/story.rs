@@ -8,11 +8,11 @@ use ferroce_engine::{
     Access, AddressVector, Buffer, Cq, DeviceConfig, ImmDt, MrInit, PathMtu, Payload, Personality, Psn,
     QpAttr, QpCap, QpInit, QpType, RecvWr, Remote, SendFlags, SendOp, SendWr, Sge, Time,
 };
-use ferroce_fabric::{Chance, End, Fabric, Fate, HostId, Link, Match, Port, Rule};
-use ferroce_recording::HostRecord;
+use ferroce_fabric::{Chance, End, Fabric, Fate, HostId, Link, Match, Port, Rule, ScenarioError};
+use ferroce_recording::Header;
 use serde::{Deserialize, Serialize};
 
-use super::{Film, MAX_FRAMES};
+use super::{Film, MAX_FRAMES, Origin};
 
 /// Messages of one story.
 const MAX_MESSAGES: usize = 100_000;
@@ -124,9 +124,25 @@ pub enum StoryError {
     /// A film that nobody knows how to make again.
     #[error("only a simulated run can be made again; this one was recorded or captured")]
     NoStory,
+    /// It is no scenario of the simulated network.
+    #[error("the scenario is wrong: {0}")]
+    Scenario(#[from] ScenarioError),
     /// There is no packet to change.
     #[error("there is no packet in this place")]
     NoPacket,
+}
+
+impl Fault {
+    pub(super) fn rule(&self) -> Rule {
+        let fate = match self.kind {
+            FaultKind::Drop => Fate::Drop,
+            FaultKind::Duplicate => Fate::Duplicate(Duration::from_micros(1)),
+            FaultKind::Delay => Fate::Delay(Duration::from_micros(5)),
+            FaultKind::Corrupt => Fate::Corrupt,
+            FaultKind::Deliver => Fate::Deliver,
+        };
+        Rule::new(Match::from(HostId(self.host as usize)).nth(self.nth), fate)
+    }
 }
 
 impl Default for Story {
@@ -174,14 +190,10 @@ impl Story {
             remarks.push(format!("Only the first {MAX_FRAMES} frames are kept."));
         }
         remarks.truncate(16);
-        let hosts = ["A", "B"].iter().zip(stage.fabric.hosts());
-        let hosts = hosts.map(|(name, host)| HostRecord {
-            name: (*name).to_owned(),
-            addresses: vec![stage.fabric.address(host)],
-        });
-        let hosts = hosts.collect();
+        let Header { hosts, switches, .. } = stage.fabric.header();
         let frames = stage.fabric.log().records().take(MAX_FRAMES).collect();
-        Ok(Film { title: "simulation".to_owned(), hosts, frames, remarks, story: Some(self.clone()) })
+        let (title, origin) = ("simulation".to_owned(), Some(Origin::Pair(self.clone())));
+        Ok(Film { title, hosts, switches, frames, remarks, origin })
     }
 
     fn check(&self) -> Result<(), StoryError> {
@@ -259,16 +271,7 @@ impl Stage {
             corrupt: Chance::millionths(story.corrupt),
             ..Link::perfect(Duration::from_nanos(story.latency_ns))
         });
-        for fault in &story.faults {
-            let fate = match fault.kind {
-                FaultKind::Drop => Fate::Drop,
-                FaultKind::Duplicate => Fate::Duplicate(Duration::from_micros(1)),
-                FaultKind::Delay => Fate::Delay(Duration::from_micros(5)),
-                FaultKind::Corrupt => Fate::Corrupt,
-                FaultKind::Deliver => Fate::Deliver,
-            };
-            fabric.add_rule(Rule::new(Match::from(HostId(fault.host as usize)).nth(fault.nth), fate));
-        }
+        story.faults.iter().for_each(|fault| fabric.add_rule(fault.rule()));
         let (lkeys, rkeys) = ([a.1.lkey, b.1.lkey], [a.1.rkey, b.1.rkey]);
         Ok(Stage { fabric, ends, lkeys, rkeys, cqs: [a.2, b.2], posted: 0 })
     }

@@ -1,13 +1,16 @@
 //! A frame in a line of words.
 
 use ferroce_engine::{LossCause, TraceEvent, WcStatus};
-use ferroce_recording::{Record, What};
+use ferroce_recording::{Record, SwitchRecord, SwitchStep, What};
 use ferroce_wire::{NakCode, Opcode, Packet, Psn, Syndrome};
 
 use super::Film;
 
 /// What happens in a frame: who, and what.
 pub fn tell(film: &Film, frame: &Record) -> String {
+    if let What::Switch(record) = &frame.what {
+        return switch(film, record);
+    }
     let who = film.hosts.get(frame.host as usize).map_or("?", |host| host.name.as_str());
     let what = match &frame.what {
         What::Device(event) => device(event),
@@ -17,6 +20,7 @@ pub fn tell(film: &Film, frame: &Record) -> String {
                 label(packet.headers.bth.opcode, packet.headers.bth.psn, syndrome)
             });
             let fate = match &packet.arrivals[..] {
+                [] if packet.under_way => "",
                 [] => ": lost on its way",
                 [one] if one.damaged => ": damaged on its way",
                 [_] => "",
@@ -24,6 +28,7 @@ pub fn tell(film: &Film, frame: &Record) -> String {
             };
             format!("{name} leaves{fate}")
         }
+        What::Switch(_) => String::new(),
     };
     format!("{who} {what}")
 }
@@ -46,6 +51,25 @@ pub(crate) fn label(opcode: Opcode, psn: Psn, syndrome: Option<Syndrome>) -> Str
 /// A PSN as it is shown: at least three hexadecimal digits.
 pub(crate) fn short(psn: Psn) -> String {
     format!("{:03x}", psn.value())
+}
+
+fn switch(film: &Film, record: &SwitchRecord) -> String {
+    let SwitchRecord { port, priority, step, queued, packet, .. } = record;
+    let at = film.switches.get(record.switch as usize);
+    let name = at.map_or("?", |switch| switch.name.as_str());
+    let peer = at.and_then(|switch| switch.ports.get(usize::from(*port))).map_or("?", String::as_str);
+    let packet = packet.map_or("a packet".to_owned(), |packet| format!("PSN {}", short(packet.psn)));
+    let what = match step {
+        SwitchStep::Queued => format!("queues {packet} to {peer}: {queued} bytes wait"),
+        SwitchStep::Sent => format!("sends {packet} to {peer}: {queued} bytes wait"),
+        SwitchStep::Marked => format!("marks {packet} to {peer}: congestion"),
+        SwitchStep::Dropped(why) => format!("drops {packet} at the port to {peer}: {}", why.name()),
+        SwitchStep::AsksToPause => format!("asks {peer} to pause priority {priority}"),
+        SwitchStep::AsksToGoOn => format!("lets {peer} go on with priority {priority}"),
+        SwitchStep::Pauses => format!("pauses priority {priority} to {peer}"),
+        SwitchStep::GoesOn => format!("goes on with priority {priority} to {peer}"),
+    };
+    format!("{name} {what}")
 }
 
 fn device(event: &TraceEvent) -> String {

@@ -9,7 +9,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::keys::{Action, Step, action};
 use super::view::{Panel, View};
-use crate::film::{FaultKind, Film, Goal, Reel};
+use crate::film::{FaultKind, Film, Goal, Origin, Reel, Rung};
 use crate::tui::Look;
 
 /// Events in a second, from slow to fast.
@@ -29,9 +29,12 @@ pub struct App {
     /// Which of them is shown.
     branch: usize,
     parting: usize,
+    timeout: Option<Duration>,
     selected: Option<usize>,
     field: usize,
     looked_at: (usize, usize),
+    /// Only the packets of the host that is looked at are shown.
+    filtered: bool,
     panel: usize,
     running: bool,
     pace: usize,
@@ -50,12 +53,14 @@ impl App {
         let message = film.remarks.first().cloned().unwrap_or_default();
         App {
             look,
+            timeout: film.origin.as_ref().and_then(Origin::timeout),
             branches: vec![Reel::new(Arc::new(film))],
             branch: 0,
             parting: 0,
             selected: None,
             field: 0,
             looked_at: (0, 0),
+            filtered: false,
             panel: 0,
             running: false,
             pace: USUAL_PACE,
@@ -92,7 +97,9 @@ impl App {
             selected: self.selected,
             field: self.field,
             looked_at: self.looked_at,
+            filtered: self.filtered,
             panel: Panel::ALL[self.panel],
+            timeout: self.timeout,
             running: self.running,
             pace: PACES[self.pace],
             help: self.help,
@@ -150,6 +157,7 @@ impl App {
             Action::LastField => self.field = self.field.saturating_sub(1),
             Action::Search => self.entry = Some(('/', String::new())),
             Action::Goto => self.entry = Some((':', String::new())),
+            Action::Filter => self.filtered = !self.filtered,
             Action::Fork(kind) => self.fork(kind),
             Action::Branch => self.other_branch(),
             Action::Help => self.help = !self.help,
@@ -181,6 +189,7 @@ impl App {
             Step::State => Goal::State,
             Step::Completion => Goal::Completion,
             Step::Failure => Goal::Failure,
+            Step::Switch => Goal::Switch,
             Step::Found => match &self.search {
                 Some(goal) => goal.clone(),
                 None => return self.act(Action::Search),
@@ -215,7 +224,8 @@ impl App {
     }
 
     fn select(&mut self, by: isize) {
-        let rungs = &self.reel().scene().rungs;
+        let view = self.view();
+        let rungs: Vec<&Rung> = view.rungs().collect();
         let at = rungs.iter().position(|rung| Some(rung.frame) == self.selected).unwrap_or(rungs.len());
         let to = at.saturating_add_signed(by).min(rungs.len().saturating_sub(1));
         self.selected = rungs.get(to).map(|rung| rung.frame);

@@ -40,6 +40,8 @@ pub enum Action {
     Search,
     /// Ask for a position.
     Goto,
+    /// Show only the packets of the host that is looked at, or all again.
+    Filter,
     /// Make another branch, in which the selected packet meets this fate.
     Fork(FaultKind),
     /// Look at the other branch.
@@ -62,6 +64,7 @@ pub enum Step {
     State,
     Completion,
     Failure,
+    Switch,
     /// What was searched for.
     Found,
 }
@@ -95,6 +98,8 @@ pub const KEYS: &[Key<Action>] = &[
     key(&[KeyCode::Char('C')], "C", back(Step::Completion), "", ""),
     key(&[KeyCode::Char('e')], "e", go(Step::Failure), "", "Next failure."),
     key(&[KeyCode::Char('E')], "E", back(Step::Failure), "", ""),
+    key(&[KeyCode::Char('i')], "i", go(Step::Switch), "", "Next mark, drop or pause."),
+    key(&[KeyCode::Char('I')], "I", back(Step::Switch), "", ""),
     key(&[KeyCode::Char('/')], "/", Action::Search, "find", "Find words; n the next, N back."),
     key(&[KeyCode::Char('n')], "n", go(Step::Found), "", ""),
     key(&[KeyCode::Char('N')], "N", back(Step::Found), "", ""),
@@ -108,6 +113,7 @@ pub const KEYS: &[Key<Action>] = &[
     key(&[KeyCode::Char(']')], "]", Action::NextField, "", "Next field; [ the one before."),
     key(&[KeyCode::Char('[')], "[", Action::LastField, "", ""),
     key(&[KeyCode::Char('o')], "o", Action::NextQp, "", "The other queue pair."),
+    key(&[KeyCode::Char('f')], "f", Action::Filter, "", "Only this host's packets."),
     key(&[KeyCode::Char('x')], "x", Action::Fork(FaultKind::Drop), "", "What if it were lost?"),
     key(&[KeyCode::Char('y')], "y", Action::Fork(FaultKind::Delay), "", "What if it were late?"),
     key(&[KeyCode::Char('z')], "z", Action::Fork(FaultKind::Corrupt), "", "What if it were damaged?"),

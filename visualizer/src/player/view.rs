@@ -1,5 +1,7 @@
 //! All that the panels show.
 
+use std::time::Duration;
+
 use ferroce_recording::{PacketRecord, What};
 
 use crate::film::{Film, HostScene, QpScene, Rung, Scene};
@@ -77,8 +79,12 @@ pub struct View<'a> {
     pub field: usize,
     /// The host and the place of the queue pair that is looked at.
     pub looked_at: (usize, usize),
+    /// Only packets of that host are shown.
+    pub filtered: bool,
     /// The panel at the bottom.
     pub panel: Panel,
+    /// How long requesters wait for answers, if the film says so.
+    pub timeout: Option<Duration>,
     /// Time runs.
     pub running: bool,
     /// Events in a second while it runs.
@@ -92,6 +98,13 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The latest packets, or those of the host that is looked at.
+    pub fn rungs(&self) -> impl Iterator<Item = &'a Rung> + use<'a> {
+        let (host, all) = (self.looked_at.0, !self.filtered);
+        let is_its = move |rung: &&Rung| all || rung.from == host || rung.to == Some(host);
+        self.scene.rungs.iter().filter(is_its)
+    }
+
     /// The selected packet in the ladder.
     pub fn rung(&self) -> Option<&'a Rung> {
         let selected = self.selected?;
@@ -102,7 +115,7 @@ impl<'a> View<'a> {
     pub fn packet(&self) -> Option<&'a PacketRecord> {
         match &self.film.frames.get(self.selected?)?.what {
             What::Packet(packet) => Some(packet),
-            What::Device(_) => None,
+            What::Device(_) | What::Switch(_) => None,
         }
     }
 
@@ -111,6 +124,13 @@ impl<'a> View<'a> {
         let (host, nth) = self.looked_at;
         let scene = self.scene.hosts.get(host)?;
         Some((self.name(host), scene, scene.qps.values().nth(nth)?))
+    }
+
+    /// What a switch is called, and what its port is joined to.
+    pub fn port(&self, switch: u32, port: u16) -> (&'a str, &'a str) {
+        let at = self.film.switches.get(switch as usize);
+        let peer = at.and_then(|switch| switch.ports.get(usize::from(port)));
+        (at.map_or("?", |switch| switch.name.as_str()), peer.map_or("?", String::as_str))
     }
 
     /// What a host is called.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ferroce_engine::{QpState, TraceEvent};
 use ferroce_recording::What;
 use ferroce_visualizer::film::{
-    CHECKPOINTS, Fault, FaultKind, Film, Goal, Message, Op, Reel, Scene, Story, load, tell,
+    CHECKPOINTS, Fault, FaultKind, Film, Goal, LINE, Memory, Message, NetworkStory, Op, Origin, Reel, Scene,
+    Story, load, tell,
 };
 use proptest::prelude::*;
 
@@ -94,13 +95,61 @@ fn the_past_can_be_changed_and_the_branches_compared() {
         assert_eq!(film.parting(&branch), victim, "{kind:?}");
         assert!(again(&branch).unwrap() > victim);
         assert!(branch.find(victim, false, &Goal::Loss).unwrap() == victim + 1);
-        assert_eq!(branch.story.as_ref().unwrap().faults, [Fault { host: 0, nth: 1, kind }]);
+        assert_eq!(branch.origin.as_ref().unwrap().faults(), [Fault { host: 0, nth: 1, kind }]);
         // Changed back, it is what it was.
         let healed = branch.fork(victim, FaultKind::Deliver).unwrap();
         assert_eq!(healed.frames, film.frames);
     }
     assert!(film.fork(victim + 100_000, FaultKind::Drop).is_err());
     assert!(Film::default().fork(0, FaultKind::Drop).is_err());
+}
+
+/// Sixteen hosts at one switch, fifteen of which send to the last one, with marks and little memory.
+fn incast() -> Film {
+    let set = [
+        ("duration", "60us"),
+        ("switch.ecn", "true"),
+        ("switch.pause_at", "10KB"),
+        ("host.congestion", "dcqcn"),
+    ];
+    let set = set.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let story = NetworkStory { set, ..NetworkStory::named("incast").unwrap() };
+    Origin::Network(story).play().unwrap()
+}
+
+#[test]
+fn an_incast_of_sixteen_hosts_is_recorded_with_what_its_switch_did() {
+    let film = incast();
+    assert_eq!((film.hosts.len(), film.switches.len(), film.switches[0].ports.len()), (16, 1, 16));
+    assert_eq!(film.find(0, false, &Goal::Loss), None, "what is under way at the end is not lost");
+    let mut file = Vec::new();
+    film.write(&mut file).unwrap();
+    let back = load("it", &file[..]).unwrap();
+    assert!(Film { title: film.title.clone(), ..back } == film);
+    // The queue to the receiver is the one that grows, until the senders are asked to pause.
+    let end = straight(&film, film.frames.len());
+    let (place, port) = end.ports.iter().max_by_key(|(_, port)| port.most).unwrap();
+    assert_eq!(film.switches[0].ports[usize::from(place.1)], "host15");
+    assert!(port.most > 100_000 && port.sent > 50 && port.marked > 0 && port.dropped == 0, "{port:?}");
+    assert!(end.ports.values().map(|port| port.asked).sum::<u64>() >= 15);
+    let at = film.find(0, false, &Goal::Words("asks host".to_owned())).unwrap();
+    assert!(tell(&film, &film.frames[at - 1]).ends_with("to pause priority 3"));
+    assert_eq!(straight(&film, at).ports.values().filter(|port| port.asking != 0).count(), 1);
+    assert!(film.find(0, false, &Goal::Switch).unwrap() <= at);
+}
+
+#[test]
+fn a_packet_of_a_network_can_meet_another_fate() {
+    let film = incast();
+    let victim = film.find(0, false, &Goal::Words("host3 WRITE_FIRST".to_owned())).unwrap() - 1;
+    let branch = film.fork(victim, FaultKind::Drop).unwrap();
+    assert_eq!(film.parting(&branch), victim);
+    let lost = branch.find(0, false, &Goal::Loss).unwrap();
+    assert_eq!(lost, victim + 1);
+    let nak = branch.find(lost, false, &Goal::Nak).unwrap();
+    assert!(tell(&branch, &branch.frames[nak - 1]).starts_with("host15 sends NAK sequence"));
+    let healed = branch.fork(victim, FaultKind::Deliver).unwrap();
+    assert!(healed.frames == film.frames);
 }
 
 #[test]
@@ -143,6 +192,53 @@ fn a_scene_knows_queues_psns_and_states() {
 }
 
 #[test]
+fn memory_shows_what_was_written_and_read_and_what_was_denied() {
+    let message = |at_ns, op, len| Message { at_ns, op, len, ..Message::default() };
+    let bad = Message { bad_key: true, ..message(30_000, Op::Write, 64) };
+    let messages = vec![message(0, Op::Write, 3_000), message(10_000, Op::Read, 40), bad];
+    let faults = vec![Fault { host: 0, nth: 2, kind: FaultKind::Drop }];
+    let film = Story { messages, faults, ..Story::default() }.play().unwrap();
+    assert!(Memory::at(&film, 0).accesses.is_empty());
+    let at = |words: &str| film.find(0, false, &Goal::Words(words.to_owned())).unwrap();
+    // The third packet came behind a gap: it touched nothing.
+    let gap = Memory::at(&film, at("finds a gap"));
+    assert_eq!(gap.last, Some((1, gap.last.unwrap().1, 0x1_0000, 0x1_0400)), "only the first packet");
+    let written = Memory::at(&film, at("completes request 1"));
+    let (owner, rkey, start, end) = written.last.unwrap();
+    assert_eq!((owner, start, end), (1, 0x1_0800, 0x1_0000 + 3_000));
+    assert!(written.line((owner, rkey, 0x1_0000 / LINE)).iter().all(Option::is_some));
+    assert_eq!(written.line((owner, rkey, 0x1_0000 / LINE + 200)), [None; LINE as usize]);
+    let all = Memory::at(&film, film.frames.len());
+    let texts: Vec<&str> = all.accesses.iter().map(|access| access.text.as_str()).collect();
+    assert!(texts.iter().any(|text| text.starts_with("A got B's 0x10000..0x10028")), "{texts:?}");
+    let denied = all.accesses.back().unwrap();
+    assert!(denied.denied && denied.text.starts_with("B DENIED it"), "{texts:?}");
+}
+
+#[test]
+fn a_shared_receive_queue_and_timers_are_in_the_scene() {
+    let faults = vec![Fault { host: 0, nth: 1, kind: FaultKind::Drop }];
+    let film = Story { messages: vec![Message::default()], faults, ..Story::default() }.play().unwrap();
+    assert_eq!(film.origin.as_ref().unwrap().timeout().unwrap().as_nanos(), 4_096 << 8);
+    let sent = film.find(0, false, &Goal::Loss).unwrap();
+    let awaits = |position| straight(&film, position).hosts[0].qps.values().next().unwrap().awaits;
+    assert_eq!(awaits(sent), Some(film.frames[sent - 1].at));
+    assert_eq!(awaits(film.frames.len()), None, "everything is acknowledged");
+    let srq = ferroce_engine::Srq::NONE;
+    let qp = *straight(&film, sent).hosts[1].qps.keys().next().unwrap();
+    let wc = ferroce_engine::Wc { wr_id: 7, opcode: ferroce_engine::WcOpcode::Recv, ..Default::default() };
+    let mut scene = straight(&film, sent);
+    let mut play = |event| {
+        let what = What::Device(event);
+        scene.play(&ferroce_recording::Record { at: ferroce_engine::Time::ZERO, host: 1, what });
+        scene.hosts[1].srqs[0].1.len()
+    };
+    assert_eq!(play(TraceEvent::PostSrqRecv { srq, wr_id: 7 }), 1);
+    assert_eq!(play(TraceEvent::PostSrqRecv { srq, wr_id: 8 }), 2);
+    assert_eq!(play(TraceEvent::Completed { qp, wc }), 1);
+}
+
+#[test]
 fn captures_are_films_too() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/captures"));
     let mut films = 0;
@@ -172,6 +268,9 @@ fn impossible_scenarios_are_refused_with_a_reason() {
         (r#"{"messages": [{"at_ns": 5}, {"at_ns": 4}]}"#, "order"),
         (r#"{"messages": [{"len": 4000000000}]}"#, "longer"),
         (r#"{"weather": "rain"}"#, "weather"),
+        (r#"{"network": "[topology]\nkind = \"ring\"\n"}"#, "fat-tree"),
+        (r#"{"network": "", "wether": 1}"#, "wether"),
+        ("[switch]\nk_mim = \"5KB\"\n", "k_min"),
     ] {
         let error = load("it", text.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(word), "{text}: {error}");

@@ -77,6 +77,20 @@ fn files_are_written_as_asked_for() {
 }
 
 #[test]
+fn a_recording_of_a_run_is_replayed() {
+    let (file, again) = (scratch("out.frec"), scratch("again.frec"));
+    let run = |file: &PathBuf| text(&ferroce(&[&SHORT[..], &["--record", file.to_str().unwrap()]].concat()));
+    assert_eq!(run(&file), text(&ferroce(&SHORT)), "to be watched changes nothing");
+    run(&again);
+    assert!(fs::read(&file).unwrap() == fs::read(&again).unwrap(), "the same bytes");
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_ferroce"));
+    let replayed = text(&replay.arg("replay").args(["--plain", file.to_str().unwrap()]).output().unwrap());
+    for words in ["switch queues PSN", "host15 receives"] {
+        assert!(replayed.contains(words), "no {words:?}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place() {
     let file = scratch("wrong.toml");
     fs::write(&file, "[switch]\nk_mim = \"5KB\"\n").unwrap();

@@ -10,6 +10,7 @@ mod station;
 use std::time::Duration;
 
 use ferroce_engine::{NoTrace, Time, Wc};
+use ferroce_recording::Record;
 
 pub use distribution::Distribution;
 pub use outcome::{DropReport, Ending, FlowReport, Outcome, PortReport, ReduceReport, Samples, jain};
@@ -17,6 +18,7 @@ pub use outcome::{DropReport, Ending, FlowReport, Outcome, PortReport, ReduceRep
 use crate::dice::Dice;
 use crate::fabric::{Fabric, HostId};
 use crate::log::Watch;
+use crate::rule::Rule;
 use crate::scenario::{Built, Scenario};
 use allreduce::Ring;
 use connection::Connection;
@@ -64,7 +66,13 @@ pub struct Advance {
 impl<T: Watch> Simulation<T> {
     /// Builds what the scenario describes. Nothing has happened yet.
     pub fn new(scenario: &Scenario) -> Simulation<T> {
-        let Built { fabric, hosts } = Built::new(scenario);
+        Simulation::with_rules(scenario, &[])
+    }
+
+    /// The same with scripted faults that go before those of the scenario.
+    pub fn with_rules(scenario: &Scenario, rules: &[Rule]) -> Simulation<T> {
+        let Built { mut fabric, hosts } = Built::new(scenario);
+        rules.iter().for_each(|rule| fabric.add_rule(*rule));
         let mut simulation = Simulation {
             scenario: scenario.clone(),
             fabric,
@@ -110,6 +118,16 @@ impl<T: Watch> Simulation<T> {
     /// The network, to look at.
     pub fn fabric(&self) -> &Fabric<T> {
         &self.fabric
+    }
+
+    /// What has happened since the last time, as it stands in recordings, as far as nothing will change it any more.
+    /// Once the simulation is over, that is everything: packets under way have not arrived then.
+    pub fn take_records(&mut self) -> impl Iterator<Item = Record> {
+        let entries = match self.ending {
+            Some(_) => self.fabric.take_log(),
+            None => self.fabric.take_settled(),
+        };
+        entries.into_iter().map(|entry| entry.record())
     }
 
     fn step(&mut self) {

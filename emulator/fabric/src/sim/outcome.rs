@@ -245,13 +245,6 @@ impl<T: Watch> Simulation<T> {
         .collect()
     }
 
-    fn place(&self, node: Node) -> String {
-        match node {
-            Node::Host(host) => self.fabric.device(host).config().name.clone(),
-            Node::Switch(switch) => self.fabric.switch(switch).name.clone(),
-        }
-    }
-
     fn port_reports(&self) -> Vec<PortReport> {
         let mut reports = Vec::new();
         let seconds = self.fabric.now().since(Time::ZERO).as_secs_f64().max(1e-9);
@@ -262,9 +255,9 @@ impl<T: Watch> Simulation<T> {
                 }
                 let rate = self.fabric.switches[id.0].ports[port].plug.cable.rate as f64;
                 reports.push(PortReport {
-                    switch: self.place(Node::Switch(id)),
+                    switch: self.fabric.name(Node::Switch(id)).to_owned(),
                     port,
-                    peer: self.place(peer),
+                    peer: self.fabric.name(peer).to_owned(),
                     sent: stats.sent,
                     marked: stats.marked,
                     pauses_sent: stats.pauses_sent,
@@ -280,7 +273,7 @@ impl<T: Watch> Simulation<T> {
     fn drop_reports(&self) -> Vec<DropReport> {
         let all = self.fabric.drops().iter();
         all.map(|(place, packets)| DropReport {
-            place: self.place(place.node),
+            place: self.fabric.name(place.node).to_owned(),
             port: place.port,
             priority: place.priority,
             cause: place.cause.name(),

@@ -1,5 +1,6 @@
 //! A run under way: how far it is, how fast, and how to stop it.
 
+use std::convert::Infallible;
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,10 +41,21 @@ impl Progress<'_> {
     }
 
     /// Runs a simulation to its end, or to Ctrl-C.
-    pub(super) fn drive<T: Watch>(mut self, simulation: &mut Simulation<T>) -> Outcome {
+    pub(super) fn drive<T: Watch>(self, simulation: &mut Simulation<T>) -> Outcome {
+        let Ok(outcome) = self.drive_with(simulation, |_| Ok::<(), Infallible>(()));
+        outcome
+    }
+
+    /// The same, and does something every so many steps and at the end.
+    pub(super) fn drive_with<T: Watch, E>(
+        mut self,
+        simulation: &mut Simulation<T>,
+        mut each: impl FnMut(&mut Simulation<T>) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
         let stop = stop_flag();
         loop {
             let advance = simulation.advance(STEPS);
+            each(simulation)?;
             if advance.over || stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -55,7 +67,7 @@ impl Progress<'_> {
         if self.visible {
             let _ = write!(stderr(), "\r\x1b[K");
         }
-        simulation.outcome()
+        Ok(simulation.outcome())
     }
 }
 

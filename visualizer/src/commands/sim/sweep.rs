@@ -49,12 +49,17 @@ fn split<'a>(option: &str, text: &'a str) -> Result<(&'a str, &'a str), Failure>
     })
 }
 
+/// The keys that have other values in every run.
+pub(super) fn settings(args: &Args) -> Result<Vec<(String, String)>, Failure> {
+    args.set
+        .iter()
+        .map(|set| split("set", set).map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .collect()
+}
+
 /// All runs that were asked for, those of other parts left out.
 pub(super) fn jobs(text: &str, args: &Args) -> Result<Vec<Job>, Failure> {
-    let mut fixed = Vec::new();
-    for set in &args.set {
-        fixed.push(split("set", set)?);
-    }
+    let fixed = settings(args)?;
     let mut combinations: Vec<Vec<(String, String)>> = vec![Vec::new()];
     for sweep in &args.sweep {
         let (key, values) = split("sweep", sweep)?;
@@ -80,9 +85,8 @@ pub(super) fn jobs(text: &str, args: &Args) -> Result<Vec<Job>, Failure> {
         if elsewhere {
             continue;
         }
-        let changes =
-            fixed.iter().copied().chain(combination.iter().map(|(key, value)| (&key[..], &value[..])));
-        let changes: Vec<(&str, &str)> = changes.collect();
+        let all = fixed.iter().chain(combination);
+        let changes: Vec<(&str, &str)> = all.map(|(key, value)| (&key[..], &value[..])).collect();
         let mut scenario =
             Scenario::parse_with(text, &changes).map_err(|error| wrong("the scenario", &error))?;
         scenario.seed = args.seed.unwrap_or(scenario.seed).wrapping_add(seed);

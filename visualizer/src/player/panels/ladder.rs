@@ -15,7 +15,12 @@ const TIME: u16 = 12;
 /// Draws the latest packets, the selected one among them.
 pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     let look = view.look;
-    let area = heading(area, buf, look, "Packets");
+    let title = if view.filtered {
+        format!("Packets of {}", view.name(view.looked_at.0))
+    } else {
+        "Packets".to_owned()
+    };
+    let area = heading(area, buf, look, &title);
     if area.height < 2 {
         return;
     }
@@ -37,7 +42,7 @@ pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
             buf[(x, y)].set_char(look.glyphs.post).set_style(look.faint());
         }
     }
-    let rungs = &view.scene.rungs;
+    let rungs: Vec<&Rung> = view.rungs().collect();
     let shown = usize::from(rows.height);
     let selected = rungs.iter().position(|rung| Some(rung.frame) == view.selected);
     let last = rungs.len().saturating_sub(shown);

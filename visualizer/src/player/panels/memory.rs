@@ -1,62 +1,52 @@
-//! Memory as packets name it: who touched which bytes, and what was denied.
+//! Remote memory: its bytes around the latest access, who touched which, and what was denied.
 
-use ferroce_engine::TraceEvent;
-use ferroce_recording::{Record, What};
-use ferroce_wire::Packet;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::super::view::View;
 use super::{micros, nothing};
+use crate::film::{LINE, Memory};
 use crate::tui::screen::line;
 
-/// Frames that are searched for accesses, back from the present.
-const SEARCHED: usize = 20_000;
-
-/// Draws the latest accesses, the newest at the bottom.
+/// Draws the bytes above, and the latest accesses below, the newest at the bottom.
 pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
-    let played = &view.film.frames[..view.scene.position.min(view.film.frames.len())];
-    let recent = played.iter().rev().take(SEARCHED);
-    let mut lines: Vec<(String, bool)> = Vec::new();
-    for frame in recent {
-        if lines.len() >= usize::from(area.height) {
-            break;
-        }
-        lines.extend(access(view, frame));
-    }
-    if lines.is_empty() {
+    let memory = Memory::at(view.film, view.scene.position);
+    if memory.accesses.is_empty() {
         return nothing(area, buf, view, "No packet has named remote memory yet.");
     }
-    for (row, (text, denied)) in lines.iter().rev().enumerate() {
-        let style = if *denied { view.look.bad() } else { Style::new() };
-        line(area, row as u16, buf, &[(text, style)]);
+    let dumped = bytes(area, buf, view, &memory);
+    let room = usize::from(area.height.saturating_sub(dumped));
+    let skipped = memory.accesses.len().saturating_sub(room);
+    for (row, access) in memory.accesses.iter().skip(skipped).enumerate() {
+        let style = if access.denied { view.look.bad() } else { Style::new() };
+        let text = format!(" {:>10} {}", micros(access.at), access.text);
+        line(area, dumped + row as u16, buf, &[(&text, style)]);
     }
 }
 
-/// An access in a line, and whether it was denied.
-fn access(view: &View<'_>, frame: &Record) -> Option<(String, bool)> {
-    let (at, host) = (micros(frame.at), view.name(frame.host as usize));
-    match &frame.what {
-        What::Packet(packet) => {
-            let headers = Packet::parse(&packet.bytes).ok()?.headers;
-            let owner = packet.to.map_or("?", |to| view.name(to as usize));
-            let opcode = headers.bth.opcode.name();
-            let (va, rkey, len) = match (headers.reth, headers.atomic) {
-                (Some(reth), _) => (reth.va, reth.rkey, reth.len),
-                (None, Some(atomic)) => (atomic.va, atomic.rkey, 8),
-                (None, None) => return None,
-            };
-            let end = va.saturating_add(u64::from(len));
-            Some((
-                format!(" {at:>12} us {host} {opcode} of {owner}'s {va:#x}..{end:#x} R_Key {rkey:#010x}"),
-                false,
-            ))
+/// The bytes around the latest access, which are marked; says how many rows that took.
+fn bytes(area: Rect, buf: &mut Buffer, view: &View<'_>, memory: &Memory) -> u16 {
+    let Some((owner, rkey, start, end)) = memory.last else { return 0 };
+    let rows = (area.height / 2).clamp(1, 8);
+    let owner_name = view.name(owner as usize);
+    let head = format!(" {owner_name}'s memory by R_Key {rkey:#010x} (* touched last, .. not seen)");
+    line(area, 0, buf, &[(&head, view.look.strong())]);
+    for row in 0..rows.saturating_sub(1) {
+        let place = (start / LINE).saturating_add(u64::from(row));
+        let address = place.saturating_mul(LINE);
+        let known = memory.line((owner, rkey, place));
+        let (mut hex, mut text) = (format!(" {address:#012x} "), String::new());
+        for (offset, byte) in known.into_iter().enumerate() {
+            let at = address.saturating_add(offset as u64);
+            let mark = if (start..end).contains(&at) { '*' } else { ' ' };
+            hex.push_str(&byte.map_or("..".to_owned(), |byte| format!("{byte:02x}")));
+            hex.push(mark);
+            let shown = byte.filter(|byte| byte.is_ascii_graphic()).map_or('.', char::from);
+            text.push(shown);
         }
-        What::Device(TraceEvent::Refused { syndrome, denied, .. }) => {
-            let why = denied.map_or(syndrome.to_string(), |denied| denied.to_string());
-            Some((format!(" {at:>12} us {host} DENIED it: {why}"), true))
-        }
-        What::Device(_) => None,
+        let style = if address < end { Style::new() } else { view.look.faint() };
+        line(area, 1 + row, buf, &[(&hex, style), (" ", style), (&text, view.look.faint())]);
     }
+    rows
 }

@@ -13,7 +13,7 @@ use crate::tui::screen::{heading, line};
 /// Draws the queues of the queue pair that is looked at.
 pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     let look = view.look;
-    let Some((host, _, qp)) = view.qp() else {
+    let Some((host, scene, qp)) = view.qp() else {
         let area = heading(area, buf, look, "Queue pair");
         return nothing(area, buf, view, "None is known yet. l goes on.");
     };
@@ -34,17 +34,13 @@ pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         line(area, 1 + row as u16, buf, &[(&text, Style::new())]);
     }
     let row = 1 + for_sends as u16;
-    let receives: String = std::iter::repeat_n(look.glyphs.posted, qp.receives.len().min(room)).collect();
-    line(
-        area,
-        row,
-        buf,
-        &[
-            (" RQ ", look.strong()),
-            (&receives, look.strong()),
-            (&format!(" {}", qp.receives.len()), Style::new()),
-        ],
-    );
+    // A queue pair without receives of its own takes them from a shared queue, if its host has one.
+    let shared = scene.srqs.first().filter(|_| qp.receives.is_empty());
+    let (name, posted) =
+        shared.map_or((" RQ ", qp.receives.len()), |(_, receives)| (" SRQ ", receives.len()));
+    let receives: String = std::iter::repeat_n(look.glyphs.posted, posted.min(room)).collect();
+    let count = format!(" {posted}");
+    line(area, row, buf, &[(name, look.strong()), (&receives, look.strong()), (&count, Style::new())]);
     let [well, failed, flushed] = qp.ended;
     let text = format!("{well} ok {failed} bad {flushed} flushed");
     line(area, row + 1, buf, &[(" CQ ", look.strong()), (&text, Style::new())]);

@@ -24,7 +24,7 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     let events: Vec<(Time, TraceEvent)> = own
         .filter_map(|frame| match &frame.what {
             What::Device(event) => Some((frame.at, *event)),
-            What::Packet(_) => None,
+            What::Packet(_) | What::Switch(_) => None,
         })
         .collect();
     let Some(death) = of_trace(events.iter(), qp.qpn) else {

@@ -1,6 +1,6 @@
 //! The PSNs of a queue pair: sent, acknowledged, expected, missing, sent again.
 
-use ferroce_engine::Psn;
+use ferroce_engine::{Psn, Time};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -36,15 +36,27 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         let text = format!("It went back last because {}; {left} retries were left.", cause_in_words(cause));
         row = sentence(area, row, buf, Style::new(), &text);
     }
-    if let Some(until) = qp.waits {
-        sentence(
-            area,
-            row,
-            buf,
-            look.again(),
-            &format!("It waits until {} us for a receive of the peer's.", micros(until)),
-        );
+    if let Some(timer) = timer(view, qp) {
+        sentence(area, row, buf, look.again(), &timer);
     }
+}
+
+/// The timer that runs down, if one does.
+fn timer(view: &View<'_>, qp: &QpScene) -> Option<String> {
+    let now = view.scene.now;
+    if let Some(until) = qp.waits {
+        let left = micros(Time::from_nanos(until.nanos().saturating_sub(now.nanos())));
+        return Some(format!("RNR timer: it waits {left} us more for a receive of the peer's."));
+    }
+    let waited = now.nanos().saturating_sub(qp.awaits?.nanos());
+    let since = micros(Time::from_nanos(waited));
+    Some(match view.timeout {
+        Some(timeout) => {
+            let left = (timeout.as_nanos() as u64).saturating_sub(waited);
+            format!("ACK timer: {} us left; it has waited {since} us.", micros(Time::from_nanos(left)))
+        }
+        None => format!("ACK timer: it has waited {since} us."),
+    })
 }
 
 /// The PSNs from a little before the oldest that is not acknowledged, with a mark under each.
