@@ -10,7 +10,7 @@ use ferroce_wire::cm::ServiceId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-use crate::link::{Burst, Link, LinkCounters, LinkInfo, sealed};
+use crate::link::{Burst, Layer, Link, LinkCounters, LinkInfo, sealed};
 
 /// How often packets of one direction suffer. Probabilities from 0 to 1, drawn for each packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -91,6 +91,11 @@ impl<L: Link> FaultyLink<L> {
         }
     }
 
+    /// Whether packets need not be looked at one by one.
+    fn is_idle(&self) -> bool {
+        self.transmit.is_idle() && self.receive.is_idle() && self.departing.is_empty()
+    }
+
     /// Sends what passed, as far as the inner link takes it.
     fn depart(&mut self, now: Time) {
         self.retry = None;
@@ -106,10 +111,17 @@ impl<L: Link> FaultyLink<L> {
 
 impl<L: Link> Link for FaultyLink<L> {
     fn tx_limits(&self) -> TxLimits {
-        TxLimits { ident_step: 0, seal: true, ..self.inner.tx_limits() }
+        if self.is_idle() {
+            self.inner.tx_limits()
+        } else {
+            TxLimits { ident_step: 0, seal: true, ..self.inner.tx_limits() }
+        }
     }
 
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
+        if self.is_idle() {
+            return self.inner.send(now, bursts);
+        }
         self.depart(now);
         if !self.departing.is_empty() {
             return 0;
@@ -124,6 +136,9 @@ impl<L: Link> Link for FaultyLink<L> {
     }
 
     fn receive(&mut self, now: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
+        if self.is_idle() {
+            return self.inner.receive(now, deliver);
+        }
         self.transmit.release(now, &mut self.departing);
         self.depart(now);
         let (lane, arriving) = (&mut self.receive, &mut self.arriving);
@@ -165,6 +180,20 @@ impl<L: Link> Link for FaultyLink<L> {
         self.inner.descriptors(to);
     }
 
+    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
+        self.is_idle() && self.inner.takes_unsealed(burst)
+    }
+
+    fn retry_at(&self, now: Time) -> Option<Time> {
+        if self.is_idle() { self.inner.retry_at(now) } else { None }
+    }
+
+    fn change(&mut self, layer: &mut Layer, now: Time) -> bool {
+        let Layer::Faults(faults) = layer else { return self.inner.change(layer, now) };
+        (self.transmit.rates, self.receive.rates) = (faults.transmit, faults.receive);
+        true
+    }
+
     fn counters(&self) -> LinkCounters {
         let (tx_faults, rx_faults) = (self.transmit.injected, self.receive.injected);
         LinkCounters { tx_faults, rx_faults, ..self.inner.counters() }
@@ -172,7 +201,9 @@ impl<L: Link> Link for FaultyLink<L> {
 
     fn info(&self) -> LinkInfo {
         let mut info = self.inner.info();
-        info.layers.insert(0, "faults");
+        if !self.is_idle() {
+            info.layers.insert(0, "faults");
+        }
         info
     }
 }
@@ -198,6 +229,10 @@ impl<M: Copy> Lane<M> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Lane { rates, rng, held: Vec::new(), injected: 0 }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.rates.is_none() && self.held.is_empty()
     }
 
     /// Decides about a packet and puts what becomes of it into `out`.

@@ -31,6 +31,7 @@
 compile_error!("ferroce-net uses sockets as only Linux has them; the crates below it run anywhere");
 
 mod attachment;
+mod control;
 mod error;
 mod ethernet;
 mod faults;
@@ -49,12 +50,13 @@ mod udp;
 mod vnet;
 
 pub use attachment::Attachment;
+pub use control::Control;
 pub use error::{HEADROOM, NetError};
 pub use ethernet::{Ethernet, EthernetLink, MacAddr, Subnet};
 pub use faults::{FaultRates, Faults, FaultyLink};
 pub use hub::{Hub, HubLink};
 pub use interface::Interface;
-pub use link::{Burst, IcrcCheck, IcrcMode, Link, LinkCounters, LinkInfo, PortInfo};
+pub use link::{Burst, IcrcCheck, IcrcMode, Layer, Link, LinkCounters, LinkInfo, PortInfo};
 pub use look::{Look, QpLook};
 pub use nic::{Nic, NicBuilder};
 pub use record::{PcapWriter, RecordedLink};

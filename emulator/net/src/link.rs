@@ -1,7 +1,7 @@
 //! What a device is connected to.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::slice::Chunks;
@@ -9,6 +9,8 @@ use std::slice::Chunks;
 use ferroce_engine::{DONT_FRAGMENT, Flow, Ident, RxMeta, Time, Train, TxLimits};
 use ferroce_wire::ICRC_LEN;
 use ferroce_wire::cm::ServiceId;
+
+use crate::faults::Faults;
 
 /// Something that carries packets: a set of sockets, a queue in memory, or middleware around another link.
 ///
@@ -63,6 +65,12 @@ pub trait Link: Send {
     /// [`join`](Self::join) and [`leave`](Self::leave).
     fn descriptors(&self, to: &mut Vec<RawFd>);
 
+    /// Changes the layer that does what `layer` is about; what it carries may be taken out of it. False if the link
+    /// has no such layer.
+    fn change(&mut self, _layer: &mut Layer, _now: Time) -> bool {
+        false
+    }
+
     /// What the link has done.
     fn counters(&self) -> LinkCounters;
 
@@ -70,7 +78,19 @@ pub trait Link: Send {
     fn info(&self) -> LinkInfo;
 }
 
+/// What a layer of a running link is to do from now on.
+pub enum Layer {
+    /// It injects these faults.
+    Faults(Faults),
+    /// It records into this, or no longer.
+    Recording(Option<Box<dyn Write + Send>>),
+}
+
 impl<L: Link + ?Sized> Link for Box<L> {
+    fn change(&mut self, layer: &mut Layer, now: Time) -> bool {
+        (**self).change(layer, now)
+    }
+
     fn tx_limits(&self) -> TxLimits {
         (**self).tx_limits()
     }

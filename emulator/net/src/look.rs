@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
-use std::net::IpAddr;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ferroce_engine::{QpSnapshot, Snapshot, Time};
 
+use crate::control::Control;
 use crate::error::NetError;
 use crate::link::{LinkCounters, LinkInfo};
 use crate::share::runtime_directory;
@@ -38,6 +39,8 @@ pub struct Look {
     pub link: String,
     /// What device and link have counted, by name.
     pub counters: BTreeMap<String, u64>,
+    /// What came of a request that was made with the look.
+    pub answer: Option<Result<(), String>>,
     /// All its queue pairs.
     pub qp_count: u64,
     /// The first of them.
@@ -79,6 +82,7 @@ impl Look {
             addresses: addresses.to_vec(),
             link: info.layers.join(" "),
             counters,
+            answer: None,
             qp_count: snapshot.qps.len() as u64,
             qps: snapshot.qps.iter().take(QPS).map(QpLook::new).collect(),
         }
@@ -107,8 +111,23 @@ impl Look {
     /// # Errors
     /// When it does not answer, or not as it should.
     pub fn at(socket: &Path) -> io::Result<Look> {
-        let stream = UnixStream::connect(socket)?;
+        Look::ask(socket, "")
+    }
+
+    /// Asks a NIC for something, and looks at it then; [`answer`](Look::answer) says what came of it.
+    ///
+    /// # Errors
+    /// As [`at`](Look::at).
+    pub fn control(socket: &Path, control: &Control) -> io::Result<Look> {
+        Look::ask(socket, &control.to_string())
+    }
+
+    fn ask(socket: &Path, request: &str) -> io::Result<Look> {
+        let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        stream.shutdown(Shutdown::Write)?;
         let mut text = String::new();
         stream.take(LONGEST).read_to_string(&mut text)?;
         Look::parse(&text)
@@ -129,6 +148,8 @@ impl Look {
                 "pid" => look.pid = value.parse().ok()?,
                 "now" => look.now = value.parse().ok()?,
                 "address" => look.addresses.push(value.parse().ok()?),
+                "done" => look.answer = Some(Ok(())),
+                "refused" => look.answer = Some(Err(value.to_owned())),
                 "link" => look.link = value.to_owned(),
                 "counter" => {
                     let (name, count) = value.split_once(' ')?;
@@ -148,6 +169,11 @@ impl fmt::Display for Look {
         let one_line = |text: &str| text.replace(['\n', '\r'], " ");
         writeln!(f, "{MARK}\nname {}\npid {}\nnow {}", one_line(&self.name), self.pid, self.now)?;
         self.addresses.iter().try_for_each(|address| writeln!(f, "address {address}"))?;
+        match &self.answer {
+            Some(Ok(())) => writeln!(f, "done .")?,
+            Some(Err(why)) => writeln!(f, "refused {}", one_line(why))?,
+            None => {}
+        }
         writeln!(f, "link {}", one_line(&self.link))?;
         self.counters.iter().try_for_each(|(name, count)| writeln!(f, "counter {name} {count}"))?;
         writeln!(f, "qps {}", self.qp_count)?;

@@ -10,7 +10,7 @@ use ferroce_wire::ip::{Datagram, IpHeader, Ipv4Header, Ipv6Header};
 use ferroce_wire::{PseudoHeader, UDP_PORT};
 use std::net::IpAddr;
 
-use crate::link::{Burst, Link, LinkCounters, LinkInfo, sealed};
+use crate::link::{Burst, Layer, Link, LinkCounters, LinkInfo, sealed};
 use crate::sys::fork;
 
 /// Writes IP packets into a capture file (pcap with nanoseconds, link type 101 "raw IP").
@@ -73,6 +73,8 @@ pub struct RecordedLink<L: Link> {
     /// The link's time 0, since 1970.
     origin: Duration,
     unflushed: bool,
+    /// Recording ended because the file took no more.
+    failed: bool,
     /// The process that records.
     born: u32,
 }
@@ -83,20 +85,42 @@ impl<L: Link> RecordedLink<L> {
     /// # Errors
     /// When `out` does not take the header of the file.
     pub fn new(inner: L, out: Box<dyn Write + Send>, now: Time) -> io::Result<RecordedLink<L>> {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let origin = wall.saturating_sub(now.since(Time::ZERO));
-        Ok(RecordedLink {
+        let mut link = RecordedLink::idle(inner);
+        link.begin(out, now)?;
+        Ok(link)
+    }
+
+    /// Records nothing until it is told to.
+    pub(crate) fn idle(inner: L) -> RecordedLink<L> {
+        RecordedLink {
             inner,
-            file: Some(PcapWriter::new(out)?),
-            origin,
+            file: None,
+            origin: Duration::ZERO,
             unflushed: false,
+            failed: false,
             born: fork::generation(),
-        })
+        }
+    }
+
+    /// Begins to record into this.
+    pub(crate) fn begin(&mut self, out: Box<dyn Write + Send>, now: Time) -> io::Result<()> {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.end();
+        self.origin = wall.saturating_sub(now.since(Time::ZERO));
+        self.file = Some(PcapWriter::new(out)?);
+        self.failed = false;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.flush();
+        self.file = None;
     }
 
     fn flush(&mut self) {
         if self.unflushed && self.file.as_mut().is_some_and(|file| file.flush().is_err()) {
             self.file = None;
+            self.failed = true;
         }
         self.unflushed = false;
     }
@@ -105,7 +129,12 @@ impl<L: Link> RecordedLink<L> {
 impl<L: Link> Link for RecordedLink<L> {
     fn tx_limits(&self) -> TxLimits {
         // A capture is read by those who check ICRCs.
-        TxLimits { seal: true, ..self.inner.tx_limits() }
+        let limits = self.inner.tx_limits();
+        TxLimits { seal: limits.seal || self.file.is_some(), ..limits }
+    }
+
+    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
+        self.file.is_none() && self.inner.takes_unsealed(burst)
     }
 
     fn retry_at(&self, now: Time) -> Option<Time> {
@@ -115,6 +144,10 @@ impl<L: Link> Link for RecordedLink<L> {
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
         let src_port = self.inner.tx_limits().src_port;
         let done = self.inner.send(now, bursts);
+        let recording = self.file.is_some();
+        if !recording {
+            return done;
+        }
         for burst in &bursts[..done] {
             let flow = burst.flow;
             for (index, packet) in burst.packets().enumerate() {
@@ -132,10 +165,14 @@ impl<L: Link> Link for RecordedLink<L> {
                 self.unflushed = true;
             }
         }
+        self.failed |= self.file.is_none();
         done
     }
 
     fn receive(&mut self, now: Time, deliver: &mut dyn FnMut(&RxMeta, &[u8])) -> usize {
+        if self.file.is_none() {
+            return self.inner.receive(now, deliver);
+        }
         let (file, at) = (&mut self.file, self.origin + now.since(Time::ZERO));
         let received = self.inner.receive(now, &mut |meta, packet| {
             match sealed(meta, packet) {
@@ -144,6 +181,7 @@ impl<L: Link> Link for RecordedLink<L> {
             }
             deliver(meta, packet);
         });
+        self.failed |= self.file.is_none();
         if received > 0 {
             self.unflushed = true;
         } else {
@@ -176,13 +214,26 @@ impl<L: Link> Link for RecordedLink<L> {
         self.inner.descriptors(to);
     }
 
+    fn change(&mut self, layer: &mut Layer, now: Time) -> bool {
+        let Layer::Recording(out) = layer else { return self.inner.change(layer, now) };
+        self.end();
+        if let Some(out) = out.take() {
+            self.failed = self.begin(out, now).is_err();
+        }
+        true
+    }
+
     fn counters(&self) -> LinkCounters {
         self.inner.counters()
     }
 
     fn info(&self) -> LinkInfo {
         let mut info = self.inner.info();
-        info.layers.insert(0, if self.file.is_some() { "record" } else { "record (stopped: write error)" });
+        match (&self.file, self.failed) {
+            (Some(_), _) => info.layers.insert(0, "record"),
+            (None, true) => info.layers.insert(0, "record (stopped: write error)"),
+            (None, false) => {}
+        }
         info
     }
 }

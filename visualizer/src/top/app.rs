@@ -1,9 +1,9 @@
 //! What is known of running NICs, and how it looks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ferroce_net::{Look as NicLook, NetError, QpLook};
+use ferroce_net::{Control, FaultRates, Look as NicLook, NetError, QpLook};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
@@ -11,6 +11,8 @@ use ratatui::style::Style;
 use crate::tui::Look;
 use crate::tui::screen::{heading, line};
 
+/// Share of its packets that a NIC loses while faults are on.
+const LOSS: f64 = 0.01;
 /// Cells of a queue's bar.
 const BAR: u32 = 10;
 
@@ -37,6 +39,11 @@ impl Row {
             }
         }
         Row { look, rates }
+    }
+
+    /// Whether a layer of its link is at work.
+    fn has(&self, layer: &str) -> bool {
+        self.look.link.split(' ').any(|name| name == layer)
     }
 
     fn rate(&self, name: &str) -> u64 {
@@ -79,6 +86,8 @@ pub struct Top {
     pub rows: BTreeMap<PathBuf, Row>,
     /// Which of them is picked.
     pub picked: usize,
+    /// What came of the last request.
+    pub message: String,
 }
 
 impl Top {
@@ -98,6 +107,46 @@ impl Top {
         self.rows = rows;
         self.pick(0);
         Ok(())
+    }
+
+    /// Has the picked NIC lose packets by chance, or stops that.
+    pub fn toggle_faults(&mut self) {
+        let Some((_, row)) = self.picked() else { return };
+        let rates =
+            if row.has("faults") { FaultRates::NONE } else { FaultRates { drop: LOSS, ..FaultRates::NONE } };
+        let done = match rates.drop {
+            0.0 => "It loses packets no longer.".to_owned(),
+            loss => format!("It loses {} % of the packets that it sends; f stops that.", loss * 100.0),
+        };
+        self.ask(&Control::Faults(rates), &done);
+    }
+
+    /// Has the picked NIC record what it sends and receives into a new file in `folder`, or stops that.
+    pub fn toggle_recording(&mut self, folder: &Path) {
+        let Some((_, row)) = self.picked() else { return };
+        if row.has("record") {
+            return self.ask(&Control::StopRecording, "It records no longer.");
+        }
+        let name =
+            |number: u32| format!("{}-{}-{number}.pcap", row.look.name.replace('/', "_"), row.look.pid);
+        let free = (1..).map(|number| folder.join(name(number))).find(|file| !file.exists());
+        let Some(file) = free else { return };
+        let done = format!("It records into {}; r stops that. 'ferroce replay' shows it.", file.display());
+        self.ask(&Control::Record(file), &done);
+    }
+
+    fn picked(&self) -> Option<(&PathBuf, &Row)> {
+        self.rows.iter().nth(self.picked)
+    }
+
+    fn ask(&mut self, control: &Control, done: &str) {
+        let Some((socket, _)) = self.picked() else { return };
+        self.message = match NicLook::control(socket, control).map(|look| look.answer) {
+            Ok(Some(Ok(()))) => done.to_owned(),
+            Ok(Some(Err(why))) => format!("Refused: {why}."),
+            Ok(None) => "It is of an older Ferroce, which cannot be asked.".to_owned(),
+            Err(error) => format!("It does not answer: {error}."),
+        };
     }
 
     /// Picks one so many lines further down.
@@ -130,15 +179,12 @@ pub fn render(area: Rect, buf: &mut Buffer, look: &Look, top: &Top) {
         counters(heading(right, buf, look, "Counters, and per second"), buf, row);
     }
     buf.set_style(keys, look.bar());
-    line(
-        keys,
-        0,
-        buf,
-        &[(
-            " q quit  j k pick  (a look twice a second; NICs that are not looked at do nothing for it)",
-            look.bar(),
-        )],
-    );
+    let text = if top.message.is_empty() {
+        " q quit  j k pick  f faults  r record  (a look twice a second; NICs that nobody looks at do nothing for it)"
+    } else {
+        &format!(" {}", top.message)
+    };
+    line(keys, 0, buf, &[(text, look.bar())]);
 }
 
 fn queue_pairs(area: Rect, buf: &mut Buffer, look: &Look, nic: &NicLook) {

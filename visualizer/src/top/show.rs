@@ -45,6 +45,8 @@ fn run(
                 KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
                 KeyCode::Char('j') | KeyCode::Down => top.pick(1),
                 KeyCode::Char('k') | KeyCode::Up => top.pick(-1),
+                KeyCode::Char('f') => top.toggle_faults(),
+                KeyCode::Char('r') => top.toggle_recording(&std::env::current_dir()?),
                 _ => {}
             }
         }

@@ -1,9 +1,11 @@
 //! `ferroce top`: NICs of other processes are found, watched and forgotten.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use ferroce_net::{Look as NicLook, QpLook};
+use ferroce_net::{Control, FaultRates, Look as NicLook, QpLook};
 use ferroce_visualizer::top::{Row, Top, render};
 use ferroce_visualizer::tui::{Glyphs, Look};
 use ratatui::Terminal;
@@ -71,6 +73,61 @@ fn nics_of_another_process_are_listed_while_they_run() {
 }
 
 #[test]
+fn faults_and_recordings_of_another_process_are_begun_and_ended() {
+    let place = Place::new("control");
+    let mut demo = place.ferroce(&["demo", "--plain", "--seconds", "600", "--messages", "3"]);
+    let _demo = Running(demo.stdout(Stdio::null()).spawn().unwrap());
+    while place.list().len() < 2 {}
+    let entries = || std::fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().path());
+    let is_nic = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("nic-");
+    let socket = entries().find(is_nic).unwrap();
+    let ask = |control: Control| NicLook::control(&socket, &control).unwrap();
+    let has = |look: &NicLook, layer: &str| look.link.split(' ').any(|name| name == layer);
+
+    let file = place.0.join("it.pcap");
+    let look = ask(Control::Record(file.clone()));
+    assert!(look.answer == Some(Ok(())) && has(&look, "record"), "{look:?}");
+    let loss = FaultRates { drop: 0.5, ..FaultRates::NONE };
+    let look = ask(Control::Faults(loss));
+    assert!(look.answer == Some(Ok(())) && has(&look, "faults"), "{look:?}");
+    while NicLook::at(&socket).unwrap().counters["link_tx_faults"] == 0 {}
+    let look = ask(Control::Faults(FaultRates::NONE));
+    assert!(look.answer == Some(Ok(())) && !has(&look, "faults"), "{look:?}");
+    let look = ask(Control::StopRecording);
+    assert!(look.answer == Some(Ok(())) && !has(&look, "record"), "{look:?}");
+    // It can be replayed, and what was there before is not written over.
+    let replay = place.ferroce(&["replay", "--plain", file.to_str().unwrap()]).output().unwrap();
+    let text = String::from_utf8(replay.stdout).unwrap();
+    assert!(text.contains(" sends ") && !text.contains("0 events"), "{text}");
+    let why = ask(Control::Record(file)).answer.unwrap().unwrap_err();
+    assert!(why.contains("exists"), "{why}");
+    let why = ask(Control::Record(place.0.join("none/it.pcap"))).answer.unwrap().unwrap_err();
+    assert!(why.contains("cannot create"), "{why}");
+}
+
+#[test]
+fn nonsense_to_a_nic_is_answered_and_harms_nothing() {
+    let place = Place::new("nonsense");
+    let mut demo = place.ferroce(&["demo", "--plain", "--seconds", "600", "--messages", "3"]);
+    let _demo = Running(demo.stdout(Stdio::null()).spawn().unwrap());
+    while place.list().len() < 2 {}
+    let entries = || std::fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().path());
+    let is_nic = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("nic-");
+    let socket = entries().find(is_nic).unwrap();
+    for bytes in [&b"explode\n"[..], b"faults 1 2 3 4\n", b"record \0\n", &[0xFF; 100], &[b'x'; 100_000]] {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream.write_all(bytes).ok();
+        stream.shutdown(Shutdown::Write).ok();
+        let mut answer = String::new();
+        // Who says too much may find the connection ended before the answer.
+        if stream.read_to_string(&mut answer).is_ok() {
+            assert!(answer.contains("\nrefused "), "{answer}");
+        }
+    }
+    assert_eq!(place.list().len(), 2);
+}
+
+#[test]
 fn a_directory_that_others_may_enter_is_not_used() {
     let place = Place::new("open");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -96,6 +153,7 @@ fn nic(now: u64, sent: u64) -> NicLook {
         addresses: vec!["127.0.0.1".parse().unwrap()],
         link: "udp".to_owned(),
         counters: [("sent_pkts".to_owned(), sent)].into(),
+        answer: None,
         qp_count: 2,
         qps: vec![qp.clone(), QpLook { state: "ERR".to_owned(), ..qp }],
     }
@@ -106,7 +164,7 @@ fn rates_come_from_two_looks_and_the_screen_shows_them() {
     let first = Row::new(nic(1_000_000_000, 500), None);
     let row = Row::new(nic(1_500_000_000, 1_500), Some(&first));
     assert_eq!(row.rates["sent_pkts"], 2_000);
-    let top = Top { rows: [(PathBuf::from("nic-4711-0"), row)].into(), picked: 0 };
+    let top = Top { rows: [(PathBuf::from("nic-4711-0"), row)].into(), ..Top::default() };
     let look = Look { glyphs: Glyphs::UNICODE, colours: true };
     for (width, height) in [(80, 24), (120, 40), (160, 50), (40, 8), (1, 1)] {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();

@@ -162,8 +162,8 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         NicBuilder { faults, ..self }
     }
 
-    /// Lets other processes of this user look at the NIC: [`Look`](crate::Look), and `ferroce top`. Where that cannot
-    /// be, the NIC works without.
+    /// Lets other processes of this user look at the NIC, and ask for faults and recordings: [`Look`](crate::Look),
+    /// [`Control`](crate::Control) and `ferroce top`. Where that cannot be, the NIC works without.
     pub fn visible(self) -> Self {
         NicBuilder { visible: true, ..self }
     }
@@ -235,7 +235,7 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             None => Seed(sys::random().map_err(NetError::system("get random bytes"))?),
         };
         let clock = Clock::start();
-        let link = middleware(link, self.recording, &self.faults, &clock)?;
+        let link = middleware(link, self.recording, &self.faults, self.visible, &clock)?;
         let info = link.info();
         let config = DeviceConfig {
             lane: info.lane,
@@ -255,11 +255,13 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
     }
 }
 
-/// Recording next to the network, faults next to the device.
+/// Recording next to the network, faults next to the device. Who lets himself be looked at may be asked for both later,
+/// and has layers that do nothing until then.
 fn middleware(
     link: Box<dyn Link>,
     recording: Option<Box<dyn Write + Send>>,
     faults: &Faults,
+    visible: bool,
     clock: &Clock,
 ) -> Result<Box<dyn Link>, NetError> {
     let link: Box<dyn Link> = match recording {
@@ -267,9 +269,10 @@ fn middleware(
             let recorded = RecordedLink::new(link, out, clock.now());
             Box::new(recorded.map_err(NetError::system("write the capture file"))?)
         }
+        None if visible => Box::new(RecordedLink::idle(link)),
         None => link,
     };
-    Ok(if faults.is_none() { link } else { Box::new(FaultyLink::new(link, faults)) })
+    Ok(if faults.is_none() && !visible { link } else { Box::new(FaultyLink::new(link, faults)) })
 }
 
 /// The path MTU of the device: the one asked for, or the largest that fits everywhere.

@@ -3,8 +3,10 @@
 //! A visible NIC listens at a socket `nic-PID-N` in the user's directory. Whoever connects gets one [`Look`] as lines
 //! of text, and the connection ends. Until somebody does, a thread sleeps and nothing is done; a look takes the NIC's
 //! lock for as long as a snapshot takes, and changes nothing.
+//!
+//! Who writes a line before closing its own direction asks for a [`Control`]; the look then says what came of it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use ferroce_engine::TraceSink;
 use nix::sys::signal::SigSet;
 
 use super::Shared;
+use crate::control::{Control, LONGEST};
 use crate::error::NetError;
 use crate::look::Look;
 use crate::share::runtime_directory;
@@ -78,14 +81,27 @@ impl Drop for Monitor {
 fn serve<T: TraceSink>(listener: &UnixListener, stop: &AtomicBool, shared: &Weak<Shared<T>>) {
     while let Ok((mut stream, _)) = listener.accept() {
         let Some(shared) = shared.upgrade().filter(|_| !stop.load(Ordering::Relaxed)) else { return };
+        let asked = request(&mut stream);
         let now = shared.clock.now();
-        let core = shared.core.lock();
+        let mut core = shared.core.lock();
+        let answer = asked.map(|asked| asked.and_then(|control| control.apply(core.link.as_mut(), now)));
         let (snapshot, link, info) = (core.device.snapshot(), core.link.counters(), core.link.info());
         let addresses = core.device.config().gids.clone();
         drop(core);
-        let look = Look::new(now, &snapshot, &addresses, &link, &info);
+        let look = Look { answer, ..Look::new(now, &snapshot, &addresses, &link, &info) };
         stream.set_write_timeout(Some(PATIENCE)).ok();
         // Whoever goes away early misses the rest.
         stream.write_all(look.to_string().as_bytes()).ok();
+    }
+}
+
+/// What somebody asks for, beyond a look.
+fn request(stream: &mut UnixStream) -> Option<Result<Control, String>> {
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut text = String::new();
+    match stream.take(LONGEST).read_to_string(&mut text) {
+        Ok(0) => None,
+        Ok(_) => Some(Control::parse(&text)),
+        Err(error) => Some(Err(format!("the request cannot be read: {error}"))),
     }
 }
