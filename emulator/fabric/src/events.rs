@@ -1,6 +1,6 @@
 //! What is still to happen, in order of time and then of age.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use ferroce_engine::Time;
@@ -8,7 +8,7 @@ use ferroce_engine::Time;
 use crate::node::Node;
 
 /// Something that happens at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Happening {
     /// A packet is handed to a host.
     Deliver { host: u32, packet: u32 },
@@ -36,10 +36,39 @@ pub(crate) enum Happening {
     Timer { host: u32 },
 }
 
+/// Something that is still to happen.
+struct Coming {
+    /// Its moment above; below, what decides among those of the same moment. In one number because the queue compares
+    /// little else.
+    order: u128,
+    what: Happening,
+}
+
+impl Ord for Coming {
+    /// The first to happen is the greatest, as the heap wants it.
+    fn cmp(&self, other: &Coming) -> Ordering {
+        other.order.cmp(&self.order)
+    }
+}
+
+impl PartialOrd for Coming {
+    fn partial_cmp(&self, other: &Coming) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Coming {
+    fn eq(&self, other: &Coming) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Coming {}
+
 /// All that is still to happen.
 #[derive(Default)]
 pub(crate) struct Events {
-    heap: BinaryHeap<Reverse<(Time, u64, Happening)>>,
+    heap: BinaryHeap<Coming>,
     age: u64,
 }
 
@@ -50,16 +79,17 @@ impl Events {
     pub(crate) fn push(&mut self, at: Time, what: Happening) {
         self.age += 1;
         let late = if matches!(what, Happening::Timer { .. }) { LATE } else { 0 };
-        self.heap.push(Reverse((at, late | self.age, what)));
+        let order = u128::from(at.nanos()) << 64 | u128::from(late | self.age);
+        self.heap.push(Coming { order, what });
     }
 
     pub(crate) fn next(&self) -> Option<Time> {
-        self.heap.peek().map(|Reverse((at, ..))| *at)
+        self.heap.peek().map(|first| Time::from_nanos((first.order >> 64) as u64))
     }
 
     /// The oldest of what happens up to `now`.
     pub(crate) fn pop_until(&mut self, now: Time) -> Option<Happening> {
         self.next().filter(|at| *at <= now)?;
-        self.heap.pop().map(|Reverse((_, _, what))| what)
+        self.heap.pop().map(|first| first.what)
     }
 }

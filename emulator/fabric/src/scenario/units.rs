@@ -35,11 +35,12 @@ fn read(raw: Raw, units: &[(&str, f64)], what: &str) -> Result<u64, String> {
     Ok(value.round() as u64)
 }
 
-/// A number with the largest unit in which it is not below one.
+/// A number in the unit that makes it shortest, the largest of several.
 fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, f64)]) -> fmt::Result {
-    let fits = |(_, factor): &&(&str, f64)| value as f64 >= *factor;
-    let (name, factor) = units.iter().rev().find(fits).unwrap_or(&units[0]);
-    write!(f, "{}{name}", value as f64 / factor)
+    let fits = units[1..].iter().filter(|(_, factor)| value as f64 >= *factor);
+    let written =
+        units[..1].iter().chain(fits).map(|(name, factor)| format!("{}{name}", value as f64 / factor));
+    f.write_str(&written.rev().min_by_key(String::len).unwrap_or_default())
 }
 
 macro_rules! quantity {
@@ -148,6 +149,8 @@ mod tests {
         assert_eq!(Span::try_from(text("1.5ms")), Ok(Span::micros(1_500)));
         assert_eq!(Rate::try_from(text("40Gb/s")), Ok(Rate::gigabits(40)));
         assert_eq!(format!("{:?} {:?}", Rate::gigabits(40), Span::micros(55)), "40Gb/s 55us");
+        let sizes = [12_000_000, 200_000, 4 << 20, 22_400, 0].map(|size| format!("{:?}", Bytes(size)));
+        assert_eq!(sizes, ["12MB", "200KB", "4MiB", "22.4KB", "0B"]);
         let error = Span::try_from(text("3 weeks")).unwrap_err();
         assert_eq!(error, "\"3 weeks\" is no time: units are ns, us, ms, s");
         assert!(Rate::try_from(text("-1Gb/s")).is_err() && Rate::try_from(text("1e400")).is_err());
