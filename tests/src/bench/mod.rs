@@ -5,7 +5,10 @@ pub mod engine;
 pub mod local;
 pub mod loopback;
 mod reference;
+pub mod rewind;
 pub mod scale;
+pub mod simulation;
+pub mod watched;
 pub mod wire;
 
 use std::hint::black_box;

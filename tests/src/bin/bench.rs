@@ -42,6 +42,12 @@ enum Group {
     Local,
     /// Many connections, losses, and NICs at rest.
     Scale,
+    /// Two visible NICs on loop-back sockets, looked at and not looked at.
+    Watched,
+    /// The simulated network.
+    Simulation,
+    /// Going back in a recorded run.
+    Rewind,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -55,6 +61,9 @@ fn main() -> anyhow::Result<ExitCode> {
             Group::Loopback => bench::loopback::run(&mut report)?,
             Group::Local => bench::local::run(&mut report)?,
             Group::Scale => bench::scale::run(&mut report)?,
+            Group::Watched => bench::watched::run(&mut report)?,
+            Group::Simulation => bench::simulation::run(&mut report),
+            Group::Rewind => bench::rewind::run(&mut report),
         }
     }
     if let Some(path) = &args.json {
