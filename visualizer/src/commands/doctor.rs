@@ -1,5 +1,8 @@
 //! `ferroce doctor`: what this machine lacks, and how to get it.
 
+mod elf;
+mod program;
+
 use std::io::{self, Write};
 
 use ferroce_visualizer::machine::{Check, Standing, checks};
@@ -9,19 +12,28 @@ use super::Outcome;
 use crate::failure::Failure;
 use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, width, wrap};
 
-/// Look at what this machine lacks for each feature, and how to get it
+/// Look at what this machine lacks for each feature, or what a program would miss, and how to get it
 ///
-/// Opens sockets at loopback addresses for a moment and changes nothing. Ferroce works with limits; the exit code
+/// Of a program it tells whether `ferroce run` can give it a device: how it is linked, and which of the names that
+/// it needs of libibverbs and librdmacm are there. Nothing is started.
+///
+/// Without a program it opens sockets at loopback addresses for a moment and changes nothing. Ferroce works with limits; the exit code
 /// is 0 if nothing essential is missing, and 1 otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   ferroce doctor
 
+  # Can this program run on Ferroce?
+  ferroce doctor ib_write_bw
+
   # For a script: what is not as it could be?
   ferroce doctor --json | jq -r '.checks[] | select(.standing != \"good\") | .feature + \": \" + .remedy'
 ")]
 pub(crate) struct Args {
+    /// Look at this program instead of the machine
+    program: Option<String>,
+
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -36,7 +48,10 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let checks = checks();
+    let checks = match &args.program {
+        Some(name) => program::checks(name)?,
+        None => checks(),
+    };
     let works = checks.iter().all(|check| check.standing != Standing::Missing);
     let mut out = anstream::stdout();
     if args.json {

@@ -1,7 +1,8 @@
 //! `ferroce run`: an unmodified RDMA program on Ferroce.
 
 mod files;
-mod library;
+pub(crate) mod library;
+mod sockets;
 mod wishes;
 
 use std::ffi::OsString;
@@ -68,6 +69,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     part_id: Option<u32>,
 
+    /// Have the program's ordinary stream sockets be sockets over RDMA, by librdmacm's preload library; its peer must
+    /// run so too
+    #[arg(long)]
+    sockets: bool,
+
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
@@ -86,7 +92,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let files = Files::make(&library, &devices)?;
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]);
-    files.use_in(&mut command);
+    let sockets = if args.sockets { Some(sockets::find()?) } else { None };
+    files.use_in(&mut command, sockets.as_deref());
     let text: Vec<String> = devices.iter().map(wishes::text).collect();
     command.env("FERROCE_ADDRESS", text.join(" ")).env("FERROCE_SEED", args.seed.to_string());
     let rates = args.faults.clone().or(args.drop.map(Rates::drop));

@@ -45,11 +45,16 @@ impl Files {
         Ok(Files { lib, sys })
     }
 
-    /// Has a program find them.
-    pub(super) fn use_in(&self, command: &mut Command) {
+    /// Has a program find them, and preload `another` library besides.
+    pub(super) fn use_in(&self, command: &mut Command, another: Option<&Path>) {
         command.env("LD_LIBRARY_PATH", before(&self.lib, "LD_LIBRARY_PATH"));
         // Preloaded it is found even by programs that know where they want to look, and can show device files.
-        command.env("LD_PRELOAD", before(&self.lib.join(NAMES[0]), "LD_PRELOAD"));
+        let mut preload = self.lib.join(NAMES[0]).into_os_string();
+        if let Some(another) = another {
+            preload.push(":");
+            preload.push(another);
+        }
+        command.env("LD_PRELOAD", before(Path::new(&preload), "LD_PRELOAD"));
         command.env("FERROCE_SYSFS", &self.sys);
     }
 }

@@ -10,7 +10,7 @@ const NAME: &str = "libferroce_verbs.so";
 
 /// Finds it: where `FERROCE_LIBRARY` says, beside the command, where Cargo puts it, or in the `lib` beside the
 /// command's `bin`.
-pub(super) fn find() -> Result<PathBuf, Failure> {
+pub(crate) fn find() -> Result<PathBuf, Failure> {
     if let Some(path) = env::var_os("FERROCE_LIBRARY").map(PathBuf::from) {
         return match path.is_file() {
             true => Ok(path),
