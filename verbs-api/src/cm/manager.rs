@@ -137,7 +137,7 @@ impl Manager {
 
     /// The NIC that leads to an address, and which of its addresses to use: the NIC that has it itself, the one
     /// that the machine's own routes lead over, or the first whose address is of the same version of IP.
-    pub(super) fn towards(&self, to: IpAddr) -> Result<(Context, IpAddr), CmError> {
+    pub(crate) fn towards(&self, to: IpAddr) -> Result<(Context, IpAddr), CmError> {
         if let Ok(context) = self.at(to) {
             return Ok((context, to));
         }

@@ -78,12 +78,10 @@ fn accept(fd: c_int) -> Result<(Arc<Entry>, SocketAddr), Errno> {
             Err(SocketError::Version) => continue,
             Err(error) => return Err(error.into()),
         };
-        let entry =
-            table::add(Kind::Stream(Box::new(accepted)), listener.family, listener.kept.lock().inherited())?;
-        if listener.is_nonblocking() || opened(&entry).is_ok() {
-            return Ok((entry, peer));
-        }
-        close(table::number(&entry))?;
+        // A peer that dies before it is ready is found out by whoever reads from it, and keeps no others waiting.
+        let kept = listener.kept.lock().inherited();
+        let entry = table::add(Kind::Stream(Box::new(accepted)), listener.family, kept)?;
+        return Ok((entry, peer));
     }
 }
 

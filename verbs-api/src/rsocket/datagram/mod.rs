@@ -376,7 +376,7 @@ impl Shared {
             return Ok(peer.clone());
         }
         let own = inner.udp.as_ref().and_then(|udp| udp.local_addr().ok()).ok_or(SocketError::Io)?;
-        let local = if own.ip().is_unspecified() { SocketAddr::new(route(to)?, own.port()) } else { own };
+        let local = if own.ip().is_unspecified() { self.towards(to, own.port())? } else { own };
         let end = match inner.ends.iter().position(|end| end.local == local) {
             Some(end) => end,
             None => {
@@ -392,6 +392,12 @@ impl Shared {
         let peer = Peer { end, way: None };
         inner.peers.insert(to, peer.clone());
         Ok(peer)
+    }
+
+    /// The address of a NIC that leads to a peer.
+    fn towards(&self, to: SocketAddr, port: u16) -> Result<SocketAddr, SocketError> {
+        let (_, here) = self.manager.towards(to.ip())?;
+        Ok(SocketAddr::new(here, port))
     }
 
     /// Takes in messages by UDP until the socket is closed.
@@ -424,17 +430,6 @@ impl Shared {
         drop(inner);
         self.bell.wake_by_ref();
     }
-}
-
-/// The own address from which packets to a destination go.
-fn route(to: SocketAddr) -> Result<IpAddr, SocketError> {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let ask = || {
-        let probe = UdpSocket::bind(SocketAddr::new(any, 0))?;
-        probe.connect(to)?;
-        probe.local_addr()
-    };
-    ask().map(|own| own.ip()).map_err(|_| SocketError::Connection(CmError::NoDevice(to.ip())))
 }
 
 impl Drop for DatagramSocket {
