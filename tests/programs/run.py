@@ -1,62 +1,52 @@
 #!/usr/bin/env python3
-"""Unmodified programs of the distribution on Ferroce: tests/run programs.
+"""Unmodified programs on Ferroce: tests/run programs.
 
-Each pair of programs is started as a user would, with `ferroce run`, on two loopback addresses that no other pair
-has. Both must end well in time. In CI a program that is not installed is a failure, elsewhere it is a skip.
+Programs are started as a user would, with `ferroce run`, each pair of them on two loopback addresses that no other pair
+has. Both must end well in time. What programs.py does not mark as long runs always, and everything with --full, then
+also with losses. In CI a program that is not installed is a failure, elsewhere it is a skip.
 """
+import filecmp
 import itertools
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import crowd
+from programs import PAIRS
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), '../..'))
 FERROCE = os.path.join(ROOT, 'target/debug/ferroce')
 LIBRARY = os.path.join(ROOT, 'target/debug/libferroce_verbs.so')
 CABI = os.path.join(ROOT, 'verbs-api/cabi')
 CONFORMANCE = os.path.join(ROOT, 'tests/data/conformance/pyverbs44.tsv')
+SOURCES = os.path.join(ROOT, 'tests/programs/c')
 
+FULL = '--full' in sys.argv
 # How long a pair may take, and how often a client tries whether its server is there yet.
-PATIENCE = 90
-TRIES = 40
-
-# Server and client; SERVER stands for the server's address, PORT for a TCP port of the pair's own.
-PAIRS = [
-    ('ibv_rc_pingpong -c -g 0 -p PORT', 'ibv_rc_pingpong -c -g 0 -p PORT SERVER'),
-    ('ibv_rc_pingpong -c -e -g 0 -p PORT', 'ibv_rc_pingpong -c -e -g 0 -p PORT SERVER'),
-    ('ibv_rc_pingpong -c -t -g 0 -p PORT', 'ibv_rc_pingpong -c -t -g 0 -p PORT SERVER'),
-    ('ibv_rc_pingpong -c -N -g 0 -p PORT', 'ibv_rc_pingpong -c -N -g 0 -p PORT SERVER'),
-    ('ibv_uc_pingpong -c -g 0 -p PORT', 'ibv_uc_pingpong -c -g 0 -p PORT SERVER'),
-    ('ibv_ud_pingpong -c -e -g 0 -p PORT', 'ibv_ud_pingpong -c -e -g 0 -p PORT SERVER'),
-    ('ibv_srq_pingpong -c -e -g 0 -p PORT', 'ibv_srq_pingpong -c -e -g 0 -p PORT SERVER'),
-    ('ib_send_bw -n 100 -p PORT', 'ib_send_bw -n 100 -p PORT SERVER'),
-    ('ib_send_bw -c UD -n 100 -p PORT', 'ib_send_bw -c UD -n 100 -p PORT SERVER'),
-    ('ib_send_lat -n 100 -p PORT', 'ib_send_lat -n 100 -p PORT SERVER'),
-    ('ib_write_bw -n 20 -s 8388608 -p PORT', 'ib_write_bw -n 20 -s 8388608 -p PORT SERVER'),
-    ('ib_write_bw -n 50 -q 16 -b -p PORT', 'ib_write_bw -n 50 -q 16 -b -p PORT SERVER'),
-    ('ib_read_bw -n 100 -e -p PORT', 'ib_read_bw -n 100 -e -p PORT SERVER'),
-    ('ib_read_lat -n 100 -p PORT', 'ib_read_lat -n 100 -p PORT SERVER'),
-    ('ib_atomic_bw -n 100 -p PORT', 'ib_atomic_bw -n 100 -p PORT SERVER'),
-    ('ib_atomic_lat -n 100 -p PORT', 'ib_atomic_lat -n 100 -p PORT SERVER'),
-    ('ucmatose -b SERVER -C 10 -S 1000', 'ucmatose -s SERVER -C 10 -S 1000'),
-    ('rdma_server', 'rdma_client -s SERVER'),
-    ('udaddy -b SERVER', 'udaddy -s SERVER'),
-]
-
-# Where packets get lost only what is reliable arrives.
-LOSSY = [pair for pair in PAIRS if re.search('rc_pingpong -c -g|ib_send_bw -n|read_bw|atomic_bw|ucmatose', pair[0])]
+PATIENCE = 240 if FULL else 90
+TRIES = 60
+# Pairs at once. Many of them sleep.
+WORKERS = 3
+LOSS = ('--drop', '2%')
 
 counts = {'passed': 0, 'failed': 0, 'skipped': 0}
 numbers = itertools.count(1)
+telling = threading.Lock()
 
 
 def verdict(how, name, why=''):
-    counts[how] += 1
     mark = {'passed': 'ok   ', 'failed': 'FAIL ', 'skipped': 'skip '}[how]
-    print(f'{mark} {name}' + (f': {why}' if why else ''), flush=True)
+    with telling:
+        counts[how] += 1
+        print(f'{mark} {name}' + (f': {why}' if why else ''), flush=True)
 
 
 def missing(program):
@@ -70,8 +60,9 @@ def missing(program):
 
 def run(address, command, *options):
     """Starts a program on Ferroce, in a process group of its own."""
+    where = ['--address', address] if address else []
     return subprocess.Popen(
-        [FERROCE, 'run', '--address', address, *options, '--', *command],
+        [FERROCE, 'run', *where, *options, '--', *command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors='replace', start_new_session=True)
 
@@ -90,35 +81,97 @@ def tail(text):
     return '\n'.join('      ' + line for line in text.strip().splitlines()[-8:])
 
 
-def pair(server, client, *options):
-    number = next(numbers)
-    name = client + (f' with {" ".join(options)}' if options else '')
-    if missing(server.split()[0]):
-        return
+def outside_address():
+    """An address of this machine's that is not for loopback; None if there is none."""
+    listing = subprocess.run(['hostname', '-I'], capture_output=True, text=True).stdout
+    return next((word for word in listing.split() if '.' in word), None)
+
+
+def addresses(pair, number):
+    """Where to find the server, and the addresses of server and client; None stands for the usual one."""
+    if pair.outside:
+        return outside_address(), None, None
     block = f'127.{77 + os.getpid() % 100}.{number}'
-    place = {'SERVER': f'{block}.1', 'PORT': str(20000 + os.getpid() % 200 * 100 + number)}
-    fill = lambda command: [place.get(word, word) for word in command.split()]
-    deadline = time.monotonic() + PATIENCE
-    waiting = run(f'{block}.1', fill(server), *options)
-    for _ in range(TRIES):
-        status, out = finish(run(f'{block}.2', fill(client), *options), deadline)
-        # A client that found nobody ends at once, and the server goes on waiting.
-        if status in (0, None) or waiting.poll() is not None:
-            break
-        time.sleep(0.25)
-    server_status, server_out = finish(waiting, deadline if status == 0 else time.monotonic() + 1)
-    if (status, server_status) == (0, 0):
+    return f'{block}.1', f'{block}.1', f'{block}.2'
+
+
+def pair(pair, *options):
+    number = next(numbers)
+    options = (*pair.options, *options)
+    name = pair.name + (f' with {" ".join(options)}' if options else '')
+    server, at_server, at_client = addresses(pair, number)
+    if missing(pair.program):
+        return
+    if server is None:
+        return verdict('skipped', name, 'this machine has only loopback addresses')
+    with tempfile.TemporaryDirectory() as directory:
+        file = os.path.join(directory, 'file')
+        place = {'SERVER': server, 'PORT': str(20000 + os.getpid() % 100 * 200 + number), 'FILE': file}
+        fill = lambda command: [re.sub('SERVER|PORT|FILE', lambda found: place[found[0]], word)
+                                for word in shlex.split(command)]
+        deadline = time.monotonic() + PATIENCE
+        waiting = run(at_server, fill(pair.server), *options)
+        for _ in range(TRIES):
+            status, out = finish(run(at_client, fill(pair.client or pair.server + ' SERVER'), *options), deadline)
+            # A client that found nobody ends at once, and the server goes on waiting.
+            if status in (0, None) or waiting.poll() is not None:
+                break
+            time.sleep(0.25)
+        server_status, server_out = finish_server(waiting, pair, deadline if status == 0 else time.monotonic() + 1)
+        copied = not pair.copies or (os.path.exists(file) and filecmp.cmp(pair.copies, file, shallow=False))
+    if (status, server_status, copied) == (0, 0, True):
         verdict('passed', name)
     else:
-        verdict('failed', name, f'client {status}, server {server_status}\n{tail(out)}\n      --\n{tail(server_out)}')
+        what = f'client {status}, server {server_status}' + ('' if copied else ', and the copy is not the same')
+        verdict('failed', name, f'{what}\n{tail(out)}\n      --\n{tail(server_out)}')
 
 
-def single(name, command, check):
+def finish_server(process, pair, deadline):
+    """The same for a server, which may be one that has to be told."""
+    if not pair.stays:
+        return finish(process, deadline)
+    time.sleep(0.5)
+    alive = process.poll() is None
+    os.killpg(process.pid, signal.SIGTERM)
+    status, out = finish(process, time.monotonic() + 5)
+    return (0 if alive else status), out
+
+
+def single(name, command, check, *options, address='127.0.0.1'):
     if missing(command[0]):
         return
-    status, out = finish(run('127.0.0.1', command), time.monotonic() + PATIENCE)
+    status, out = finish(run(address, command, *options), time.monotonic() + PATIENCE)
     problem = check(status, out)
     verdict('failed' if problem else 'passed', name, f'{problem}\n{tail(out)}' if problem else '')
+
+
+def went_well(status, out):
+    return None if status == 0 else f'exit status {status}'
+
+
+def compiled(name, *libraries):
+    """A C program of the tests; None, and it is counted, if it does not compile."""
+    to = os.path.join(ROOT, 'target/debug', f'test-{name}')
+    command = ['cc', '-Wall', '-Wextra', '-Werror', '-O1', '-g', '-o', to,
+               os.path.join(SOURCES, f'{name}.c'), *libraries, '-lpthread']
+    if missing('cc'):
+        return None
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return to
+    verdict('failed', f'{name}.c', f'does not compile (Debian: libibverbs-dev, librdmacm-dev)\n{tail(done.stderr)}')
+    return None
+
+
+def own_programs():
+    """C programs of the tests: one linked against Ferroce itself, one against the distribution's libraries."""
+    block = f'127.{77 + os.getpid() % 100}.250'
+    for options in ((), LOSS):
+        how = ' with losses' if options else ''
+        if program := compiled('together', LIBRARY):
+            single('together.c' + how, [program], went_well, *options, address=f'{block}.1')
+        if program := compiled('misuse', '-libverbs', '-lrdmacm'):
+            single('misuse.c' + how, [program, f'{block}.2'], went_well, *options, address=f'{block}.2')
 
 
 def versions():
@@ -161,21 +214,38 @@ def conformance(update):
     verdict('failed' if wrong else 'passed', what, '\n      '.join(wrong))
 
 
-def main():
-    if '--update' in sys.argv:
-        return conformance(True)
-    versions()
+def alone():
     single('ibv_devices', ['ibv_devices'],
            lambda status, out: None if status == 0 and 'ferroce0' in out else f'exit status {status}')
     single('ibv_devinfo -v', ['ibv_devinfo', '-v'],
            lambda status, out: None if 'PORT_ACTIVE' in out and 'RoCE v2' in out else f'exit status {status}')
     single('ucx_info -d', ['ucx_info', '-d'],
            lambda status, out: None if 'rc_verbs' in out and 'ud_verbs' in out else 'no verbs transports')
-    for server, client in PAIRS:
-        pair(server, client)
-    for server, client in LOSSY:
-        pair(server, client, '--drop', '2%')
-    conformance(False)
+
+
+def crowded():
+    if program := compiled('crowd', '-libverbs', '-lrdmacm'):
+        seconds = 60 if FULL else 6
+        problem = crowd.storm(FERROCE, program, f'127.{77 + os.getpid() % 100}.251.1', seconds)
+        name = f'50 clients, killed at random for {seconds} seconds'
+        verdict('failed' if problem else 'passed', name, problem or '')
+
+
+def main():
+    if '--update' in sys.argv:
+        return conformance(True)
+    only = [word for word in sys.argv[1:] if not word.startswith('--')]
+    jobs = [(pair, each) for each in PAIRS if FULL or not each.full]
+    jobs += [(pair, each, *LOSS) for each in PAIRS if (each.reliable and FULL) or each.lossy]
+    jobs = [job for job in jobs if all(word in job[1].name for word in only)]
+    if not only:
+        versions()
+        jobs = [(alone,), (conformance, False), (own_programs,), *jobs]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for done in [pool.submit(*job) for job in jobs]:
+            done.result()
+    if not only:
+        crowded()
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     sys.exit(counts['failed'] > 0)
 
