@@ -163,7 +163,10 @@ export! {
     }
 
     "RDMACM_1.0" fn rlisten(fd: c_int, backlog: c_int) -> c_int {
-        done(find(fd).and_then(|entry| Ok(inside(|| entry.stream()?.listen(backlog.max(0) as u32).map_err(Errno::from))?)))
+        done(find(fd).and_then(|entry| {
+            let socket = entry.stream()?;
+            Ok(inside(|| socket.listen(backlog.max(0) as u32))?)
+        }))
     }
 
     "RDMACM_1.0" fn raccept(fd: c_int, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> c_int {
