@@ -220,9 +220,7 @@ impl Cm {
         }
         let travel = 2 * time_of(self.config.packet_life_time);
         let wait = time_of(mra.service_timeout.min(MAX_SERVICE_TIMEOUT)) + travel;
-        if let Some(endpoint) = self.endpoints.get_mut(&about.0) {
-            endpoint.patience = wait;
-        }
+        // Only for this answer: what is said later may be lost as well, and is repeated as soon as ever.
         self.set_deadline(about.0, Some(from.now + wait));
     }
 

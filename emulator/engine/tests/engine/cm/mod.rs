@@ -309,6 +309,14 @@ fn who_repeats_a_request_while_the_application_thinks_is_told_to_wait() {
     net.accept();
     assert!(matches!(net.last(0).kind, CmEventKind::Reply(_)));
     assert_eq!(net.cm(0).state(active), Some(CmState::RepReceived));
+    // The wait was for that answer only: the end of the connection is not waited for as long.
+    net.cm(0).ready(active, b"").unwrap();
+    net.settle();
+    net.fate = Box::new(|_, _, name| if name == "DREQ" { Fate::Drop } else { Fate::Deliver });
+    let now = net.now;
+    net.cm(0).disconnect(now, active, b"").unwrap();
+    net.run_for(Duration::from_secs(6));
+    assert_eq!(net.log[5..], ["0>DREQ", "0>DREQ"]);
 }
 
 #[test]
