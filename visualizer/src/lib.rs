@@ -9,6 +9,7 @@ pub mod explain;
 pub mod film;
 pub mod ladder;
 pub mod machine;
+pub mod picture;
 pub mod player;
 pub mod top;
 pub mod tui;

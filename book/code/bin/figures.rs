@@ -1,4 +1,4 @@
-//! Writes the figures of the book.
+//! Writes the figures of the book, and the first screen of the README.
 
 use std::fs;
 use std::io;
@@ -8,5 +8,7 @@ fn main() -> io::Result<()> {
     for (name, svg) in ferroce_book::figures() {
         fs::write(folder.join(name), svg)?;
     }
-    Ok(())
+    let readme = ferroce_book::readme();
+    let text = fs::read_to_string(&readme)?;
+    fs::write(readme, ferroce_book::with_first_screen(&text))
 }

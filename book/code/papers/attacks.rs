@@ -1,8 +1,13 @@
 //! Guessing: PSNs and keys (Rothenberger et al., "ReDMArk", USENIX Security 2021).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ferroce_engine::{Access, Buffer, Device, DeviceConfig, MrInit, NoTrace, Personality};
+use ferroce_engine::{
+    Access, Buffer, DONT_FRAGMENT, Device, DeviceConfig, Ident, MrInit, NoTrace, Personality, Psn, QpInit,
+    QpState, QpType, RxMeta,
+};
+use ferroce_fabric::{Connection, End, Fabric};
+use ferroce_wire::{Bth, Headers, Opcode, Packet, PseudoHeader};
 
 use super::Claim;
 
@@ -29,7 +34,60 @@ pub(super) fn keys_and_psns() -> Vec<Claim> {
             tolerance: "one for the personality that imitates them, nearly all different for the default",
             holds: predictable == 1 && random > 60,
         },
+        one_packet(),
     ]
+}
+
+/// The PSN that the victim expects next.
+const EXPECTED: u32 = 0x1000;
+
+/// A single packet of somebody who knows the numbers, and one of somebody who is wrong about the PSN.
+fn one_packet() -> Claim {
+    let (right, wrong) = (state_after(EXPECTED), state_after(EXPECTED + 0x4000));
+    Claim {
+        source: "ReDMArk 2021",
+        what: "one injected packet that cannot be right here, with the expected PSN".to_owned(),
+        says: "kills the queue pair".to_owned(),
+        gives: format!("{}; with another PSN: {}", right.name(), wrong.name()),
+        tolerance: "exact: ERR, and RTS for the wrong PSN",
+        holds: (right, wrong) == (QpState::Err, QpState::Rts),
+    }
+}
+
+/// What becomes of a queue pair that gets the middle of a message that never began, as if from its peer.
+fn state_after(psn: u32) -> QpState {
+    let mut fabric: Fabric<NoTrace> = Fabric::new(7);
+    let ends = ["peer", "victim"].map(|name| {
+        let host = fabric.add_host(name);
+        let qp = fabric.with(host, |device, _| {
+            let (pd, cq) = (device.alloc_pd()?, device.create_cq(16)?);
+            device.create_qp(&QpInit::new(QpType::Rc, pd, cq))
+        });
+        End { host, qp: qp.expect("a new device has room") }
+    });
+    let psns = [Psn::new(EXPECTED), Psn::new(0)];
+    fabric.connect(ends, &Connection { psns, ..Connection::default() }).expect("they are new");
+    let [peer, victim] = ends;
+    let [src, dst] = [peer, victim].map(|end| fabric.address(end.host));
+    let (meta, bytes) = forged(src, dst, Bth::new(Opcode::RC_SEND_MIDDLE, victim.qp, Psn::new(psn)));
+    fabric.with(victim.host, |device, now| device.handle_packet(now, &meta, &bytes));
+    fabric.device(victim.host).query_qp(victim.qp).expect("it exists").state
+}
+
+/// A packet with the ICRC that it needs, as whoever can send from `src` can make it.
+fn forged(src: IpAddr, dst: IpAddr, bth: Bth) -> (RxMeta, Vec<u8>) {
+    let payload = [0; 1024];
+    let mut bytes = vec![0; 2048];
+    let len = Packet::new(Headers::new(bth), &payload).emit(&mut bytes).expect("there is room");
+    bytes.truncate(len);
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (src, dst) else { unreachable!("hosts have IPv4 addresses") };
+    let (src_port, dst_port) = (0xc000, ferroce_wire::UDP_PORT);
+    let (ident, flags_fragment) = (0, DONT_FRAGMENT);
+    let header = PseudoHeader::V4 { src: from, dst: to, ident, flags_fragment, src_port, dst_port };
+    let icrc = header.compute(&bytes[..len - 4]).to_le_bytes();
+    bytes[len - 4..].copy_from_slice(&icrc);
+    let ident = Ident::Known { ident, flags_fragment };
+    (RxMeta { src, dst, src_port, traffic_class: 0, ident }, bytes)
 }
 
 /// How many different steps there are between 64 keys.

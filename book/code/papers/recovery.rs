@@ -19,7 +19,7 @@ pub(super) fn livelock() -> Vec<Claim> {
                 &[("flow.op", &format!("\"{op}\"")), ("host.recovery", &format!("\"{recovery}\""))],
             )
         };
-        let (zero, n) = (with("go-back-0"), with("go-back-n"));
+        let (zero, n, selective) = (with("go-back-0"), with("go-back-n"), with("selective-repeat"));
         let busy = zero.ports.iter().map(|port| port.busy).fold(0.0, f64::max);
         let goodput = |outcome: &ferroce_fabric::Outcome| outcome.flows[0].goodput / 1e9;
         claims.push(Claim {
@@ -37,6 +37,21 @@ pub(super) fn livelock() -> Vec<Claim> {
             gives: format!("{:.1} of {LINE:.1} Gb/s", goodput(&n)),
             tolerance: "a loss costs at most a round trip, 4.4 µs of 57 µs, but a lost NAK or last packet costs a timeout: 50 %",
             holds: goodput(&n) > 0.5 * LINE,
+        });
+        let resent =
+            |outcome: &ferroce_fabric::Outcome| outcome.retransmitted as f64 / outcome.packets as f64;
+        claims.push(Claim {
+            source: "Mittal 2018, §3",
+            what: format!("selective repeat, the same by {}", op.to_uppercase()),
+            says: "only what was lost is sent again".to_owned(),
+            gives: format!(
+                "{:.1} Gb/s, {:.1} % of all packets sent again (go-back-N: {:.1} %)",
+                goodput(&selective),
+                resent(&selective) * 100.0,
+                resent(&n) * 100.0
+            ),
+            tolerance: "goodput not below go-back-N's; at most 1 % of all packets again, where 1 in 256 is lost",
+            holds: goodput(&selective) >= goodput(&n) && resent(&selective) < 0.01,
         });
     }
     claims
