@@ -74,7 +74,7 @@ pub(crate) const SUBMISSIONS: &[Submission] = &[
         0,
         "",
     ),
-    ("floods", |_| instead("loop { println!(\"ok 040000\"); }"), 0, "more than 1 MiB"),
+    ("floods", |_| instead("loop { println!(\"ok 040000\"); }"), 0, "File too large"),
     (
         "fakes-a-pass",
         |_| instead("println!(\"PASS    packet-by-hand\"); println!(\"ok\"); std::process::exit(0);"),
