@@ -32,7 +32,7 @@ impl Socket {
     /// [`Access::REMOTE_WRITE`](crate::Access::REMOTE_WRITE).
     ///
     /// # Errors
-    /// [`SocketError::NoRoom`] when the peer has set no room aside ([`Options::mappings`]).
+    /// [`SocketError::NoRoom`] when the peer has set no room aside ([`Options::mappings`](super::Options::mappings)).
     pub fn map(&self, memory: MemoryRegion, offset: Option<u64>) -> Result<u64, SocketError> {
         let offset = offset.unwrap_or(memory.addr());
         let target = Target { addr: memory.addr(), key: memory.rkey(), len: memory.len() as u32 };
