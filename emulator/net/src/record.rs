@@ -144,8 +144,7 @@ impl<L: Link> Link for RecordedLink<L> {
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
         let src_port = self.inner.tx_limits().src_port;
         let done = self.inner.send(now, bursts);
-        let recording = self.file.is_some();
-        if !recording {
+        if self.file.is_none() {
             return done;
         }
         for burst in &bursts[..done] {

@@ -83,6 +83,12 @@ impl Ready {
     pub const fn any(self) -> bool {
         self.read || self.write || self.hangup || self.error
     }
+
+    /// What there is of what is wanted, if anything. An end or an error is always wanted.
+    pub(super) fn of(self, want: Ready) -> Option<Ready> {
+        let wanted = Ready { read: self.read && want.read, write: self.write && want.write, ..self };
+        wanted.any().then_some(wanted)
+    }
 }
 
 impl Socket {
@@ -278,11 +284,7 @@ impl Socket {
         watch: &mut Option<Watch>,
     ) -> Poll<Ready> {
         let watch = watch.get_or_insert_with(|| Watch::new(&self.channel));
-        self.poll_until(task, watch, &mut |_, inner: &mut Inner| {
-            let ready = inner.ready();
-            let wanted = Ready { read: ready.read && want.read, write: ready.write && want.write, ..ready };
-            wanted.any().then_some(wanted)
-        })
+        self.poll_until(task, watch, &mut |_, inner: &mut Inner| inner.ready().of(want))
     }
 
     /// Waits until it is ready for something that is wanted; `None` when the time is over.

@@ -211,11 +211,7 @@ impl DatagramSocket {
         watch: &mut Option<DatagramWatch>,
     ) -> Poll<Ready> {
         let watch = watch.get_or_insert_with(|| DatagramWatch::new(&self.shared));
-        self.poll_until(task, watch, &mut |_, inner| {
-            let ready = inner.ready();
-            let wanted = Ready { read: ready.read && want.read, write: ready.write && want.write, ..ready };
-            wanted.any().then_some(wanted)
-        })
+        self.poll_until(task, watch, &mut |_, inner| inner.ready().of(want))
     }
 
     /// Waits until it is ready for something that is wanted; `None` when the time is over.
