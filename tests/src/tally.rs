@@ -18,19 +18,34 @@ pub enum Verdict {
 }
 
 /// Counts verdicts and prints each as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
     passed: usize,
     failed: usize,
     skipped: usize,
+    repeat: u32,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::repeating(1)
+    }
 }
 
 impl Tally {
+    /// One that plays each case so many times, or until it does not pass.
+    pub fn repeating(repeat: u32) -> Self {
+        Self { passed: 0, failed: 0, skipped: 0, repeat }
+    }
+
     /// Runs one case, prints its line at once and counts it. Errors count as failures, unless a peer has not got what
     /// it would take.
-    pub fn case(&mut self, name: &str, case: impl FnOnce() -> anyhow::Result<Verdict>) -> Verdict {
+    pub fn case(&mut self, name: &str, mut case: impl FnMut() -> anyhow::Result<Verdict>) -> Verdict {
         let start = Instant::now();
-        let verdict = case().unwrap_or_else(|error| verdict_of(&error));
+        let verdict = (0..self.repeat)
+            .map(|_| case().unwrap_or_else(|error| verdict_of(&error)))
+            .find(|verdict| *verdict != Verdict::Passed)
+            .unwrap_or(Verdict::Passed);
         let seconds = start.elapsed().as_secs_f64();
         match &verdict {
             Verdict::Passed => println!("ok    {name} ({seconds:.2} s)"),

@@ -36,6 +36,9 @@ struct Arguments {
     /// Only make the interop table of the book from the results in tests/data/interop.
     #[arg(long)]
     table: bool,
+    /// Play each case so many times, or until it fails: for what fails seldom.
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
     /// Run a shell line in each guest instead, and print what it writes.
     #[arg(long, value_name = "LINE")]
     shell: Option<String>,
@@ -99,6 +102,7 @@ impl Arguments {
             link: self.link.clone(),
             filter: self.filter.clone().unwrap_or_default(),
             full: self.full,
+            repeat: self.repeat,
             record: self.results.clone(),
         }
     }
@@ -132,7 +136,7 @@ fn in_machines(arguments: &Arguments) -> Result<Result<Tally, ExitCode>> {
     let mut run = Run {
         arguments,
         world: &world,
-        tally: Tally::default(),
+        tally: Tally::repeating(arguments.repeat),
         results: world.guests.iter().map(met).collect(),
     };
     for guest in &world.guests {

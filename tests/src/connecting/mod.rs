@@ -124,18 +124,23 @@ impl Case {
             });
             (ours, theirs.context("the guest's program was not started")?.wait(LIMIT))
         };
-        let theirs = theirs?;
-        if let Err(error) = ours {
-            let counters: Vec<_> = context
-                .nic()
-                .with(|device, _| device.cm().counters().iter().filter(|(_, count)| *count > 0).collect());
-            return Ok(Verdict::Failed(format!(
-                "{}\nhost: {error:#}\n{counters:?}\nguest ended with {}:\n{}",
-                command.join(" "),
-                theirs.status,
-                theirs.text
-            )));
-        }
+        let theirs = match (ours, theirs) {
+            (Ok(()), Ok(theirs)) => theirs,
+            (ours, theirs) => {
+                let counters: Vec<_> = context.nic().with(|device, _| {
+                    device.cm().counters().iter().filter(|(_, count)| *count > 0).collect()
+                });
+                let host = ours.map_or_else(|error| format!("{error:#}"), |()| "done".to_owned());
+                let guest = theirs.map_or_else(
+                    |error| format!("{error:#}"),
+                    |ended| format!("ended with {}:\n{}", ended.status, ended.text),
+                );
+                return Ok(Verdict::Failed(format!(
+                    "{}\nhost: {host}\n{counters:?}\nguest: {guest}",
+                    command.join(" ")
+                )));
+            }
+        };
         // rping's server takes the end of its client for a failure of its own.
         let good = match (self.program, self.guest_serves) {
             (Program::Rping, true) => theirs.text.contains("server ping data: rdma-ping-4"),

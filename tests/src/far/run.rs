@@ -29,6 +29,8 @@ pub struct Options {
     pub filter: String,
     /// The long matrix too.
     pub full: bool,
+    /// How often each case is played, or until it fails.
+    pub repeat: u32,
     /// Where to write the results.
     pub record: Option<PathBuf>,
 }
@@ -62,7 +64,7 @@ pub fn run(options: &Options) -> Result<Tally> {
     );
     println!("ferroce here: {}", meeting.link);
     let mut results = Results::with(met(device));
-    let mut tally = Tally::default();
+    let mut tally = Tally::repeating(options.repeat);
     meeting.play(options, &mut tally, &mut results);
     if let Some(path) = &options.record {
         results.write(path)?;
