@@ -38,7 +38,10 @@ fn ok_send(planned: &crate::plan::Planned, wc: &Wc) -> bool {
         Kind::Read => WcOpcode::RdmaRead,
         Kind::CompareSwap | Kind::SharedSwap => WcOpcode::CompSwap,
         Kind::FetchAdd | Kind::SharedAdd => WcOpcode::FetchAdd,
+        Kind::AtomicWrite => WcOpcode::AtomicWrite,
+        Kind::Flush => WcOpcode::Flush,
         Kind::BindMw => WcOpcode::BindMw,
+        Kind::RegMr => WcOpcode::RegMr,
         Kind::LocalInv => WcOpcode::LocalInv,
     };
     wc.opcode == opcode && wc.byte_len == planned.message.len && wc.imm.is_none()
@@ -164,7 +167,7 @@ fn matches(plan: &Plan, outcome: &Outcome, end: usize, oracle: &Oracle<'_>, verd
     let mut spoiled_window = Vec::new();
     let mut spoiled_inbox = Vec::new();
     match (under_way, kind) {
-        (Some(planned), Some(Kind::Write | Kind::WriteImm)) => spoiled_window.push(planned.remote),
+        (Some(planned), Some(kind)) if kind.writes() => spoiled_window.push(planned.remote),
         (Some(planned), Some(kind)) if kind.is_send() => {
             let recv = planned.recv.expect("SENDs use receives");
             spoiled_inbox.clone_from(&plan.ends[end ^ 1].recvs[recv].sges);

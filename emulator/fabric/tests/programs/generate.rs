@@ -171,7 +171,7 @@ fn step(dice: &mut Dice, mtus: &[PathMtu]) -> Step {
 fn message(dice: &mut Dice, mtu: PathMtu) -> Message {
     use Kind::*;
     let usual = [Send, SendImm, Write, Write, WriteImm, Read, Read, CompareSwap, FetchAdd];
-    let rare = [Send, SendInv, SharedAdd, SharedSwap, BindMw, LocalInv];
+    let rare = [Send, SendInv, SharedAdd, SharedSwap, AtomicWrite, Flush, BindMw, RegMr, LocalInv];
     let kind = if one_in(dice, 3) { pick(dice, &rare) } else { pick(dice, &usual) };
     let mtu = mtu.bytes() as u64;
     let len = match dice.below(8) {
@@ -182,8 +182,8 @@ fn message(dice: &mut Dice, mtu: PathMtu) -> Message {
         _ => dice.below(20_000),
     };
     let len = match kind {
-        _ if kind.is_atomic() => 8,
-        _ if kind.is_local() => 0,
+        _ if kind.is_atomic() || kind == AtomicWrite => 8,
+        _ if kind.is_local() || kind == Flush => 0,
         _ => len as u32,
     };
     Message {

@@ -50,7 +50,7 @@ impl<'p> Oracle<'p> {
                 let recv = &self.receiver.recvs[planned.recv.expect("SENDs use receives")];
                 scatter(&mut self.inbox, &recv.sges, &data);
             }
-            Kind::Write | Kind::WriteImm => {
+            Kind::Write | Kind::WriteImm | Kind::AtomicWrite => {
                 let data = gather(&self.local, &planned.sges);
                 self.window[planned.remote.bytes()].copy_from_slice(&data);
             }
@@ -72,7 +72,7 @@ impl<'p> Oracle<'p> {
             }
             // Checked together with all others that use the word.
             Kind::SharedAdd | Kind::SharedSwap => {}
-            Kind::BindMw | Kind::LocalInv => {}
+            Kind::Flush | Kind::BindMw | Kind::RegMr | Kind::LocalInv => {}
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Planned {
     pub(crate) recv: Option<usize>,
     /// It must wait for the READs before it, which would otherwise see what it writes.
     pub(crate) fence: bool,
-    /// The message that bound the window which this one shuts.
+    /// The message that bound the window, or registered the memory, which this one shuts.
     pub(crate) shuts: Option<usize>,
 }
 
@@ -171,7 +171,9 @@ fn lay_out(program: &Program, end: EndRef) -> EndPlanned {
     for (index, mut message) in messages.into_iter().enumerate() {
         let shuts = if message.kind == Kind::LocalInv { bound.pop() } else { None };
         if message.kind.is_local() && shuts.is_none() {
-            message.kind = Kind::BindMw;
+            if message.kind == Kind::LocalInv {
+                message.kind = Kind::BindMw;
+            }
             bound.push(index);
         }
         let len = message.len as usize;
@@ -179,6 +181,12 @@ fn lay_out(program: &Program, end: EndRef) -> EndPlanned {
             Kind::SharedAdd => Range { at: SHARED_ADD * 8, len: 8 },
             Kind::SharedSwap => Range { at: SHARED_SWAP * 8, len: 8 },
             Kind::CompareSwap | Kind::FetchAdd => Range { at: (2 + end.conn * 2 + end.side) * 8, len: 8 },
+            // Not at the very start: one byte before it must still be memory, where that is tried.
+            Kind::AtomicWrite => Range { at: 8 + message.place as usize % (window / 8 - 1) * 8, len },
+            Kind::Flush => {
+                let at = message.place as usize % window;
+                Range { at, len: 1 + message.value as usize % (window - at) }
+            }
             _ => Range { at: message.place as usize % (window - len + 1), len },
         };
         let recv = message.kind.consumes_receive().then_some(recvs);
@@ -194,7 +202,7 @@ fn lay_out(program: &Program, end: EndRef) -> EndPlanned {
 
 /// A WRITE changes what a READ before it may still be fetching, or fetching again.
 fn races_with_a_read(before: &[Planned], message: &Message, remote: Range) -> bool {
-    if !matches!(message.kind, Kind::Write | Kind::WriteImm) {
+    if !message.kind.writes() {
         return false;
     }
     let unfenced = before.iter().rposition(|planned| planned.fence).unwrap_or(0);

@@ -42,6 +42,7 @@ impl HostPlan {
             window: self.window,
             ack_coalescing: self.ack_coalescing,
             ack_requests: self.ack_requests,
+            placement: true,
             ..Personality::by_name(self.personality).expect("one of the named sets")
         }
     }
@@ -162,9 +163,15 @@ pub(crate) enum Kind {
     SharedAdd,
     /// On a word that all of the host's peers try to replace.
     SharedSwap,
+    /// 8 bytes at once.
+    AtomicWrite,
+    /// A part of what the peer's messages can change.
+    Flush,
     /// Binds a memory window of its own.
     BindMw,
-    /// Shuts the window that was bound last.
+    /// Registers memory of its own.
+    RegMr,
+    /// Shuts the window that was bound last, or takes the memory that was registered last out of use.
     LocalInv,
 }
 
@@ -179,7 +186,12 @@ impl Kind {
 
     /// Nothing of it leaves the device.
     pub(crate) fn is_local(self) -> bool {
-        matches!(self, Kind::BindMw | Kind::LocalInv)
+        matches!(self, Kind::BindMw | Kind::RegMr | Kind::LocalInv)
+    }
+
+    /// Puts its data into the peer's window.
+    pub(crate) fn writes(self) -> bool {
+        matches!(self, Kind::Write | Kind::WriteImm | Kind::AtomicWrite)
     }
 
     pub(crate) fn is_atomic(self) -> bool {
@@ -206,7 +218,7 @@ pub(crate) enum TroubleKind {
     BadLkey,
     /// A scatter/gather entry that leaves its region.
     BadLocalRange,
-    /// An atomic whose result has no room.
+    /// An atomic whose result has no room, or an ATOMIC WRITE of less than 8 bytes.
     ShortAtomic,
     /// A remote key that opens nothing.
     BadRkey,
@@ -216,7 +228,7 @@ pub(crate) enum TroubleKind {
     NoRight,
     /// A region of another protection domain.
     OtherDomain,
-    /// An atomic on an address that is no multiple of 8.
+    /// An atomic, or ATOMIC WRITE, on an address that is no multiple of 8.
     Unaligned,
     /// The peer's receive is too short.
     ShortReceive,
@@ -257,14 +269,16 @@ impl TroubleKind {
     /// Whether it can befall this message.
     pub(crate) fn fits(self, message: &Message) -> bool {
         let kind = message.kind;
-        let has_data = message.len > 0 || kind.is_atomic();
+        let has_data = message.len > 0;
         match self {
             TroubleKind::BadLkey | TroubleKind::BadLocalRange => has_data && !message.inline,
-            TroubleKind::ShortAtomic | TroubleKind::Unaligned => kind.is_atomic(),
+            TroubleKind::ShortAtomic | TroubleKind::Unaligned => {
+                kind.is_atomic() || kind == Kind::AtomicWrite
+            }
             TroubleKind::BadRkey
             | TroubleKind::BadRemoteRange
             | TroubleKind::NoRight
-            | TroubleKind::OtherDomain => has_data && !kind.is_send(),
+            | TroubleKind::OtherDomain => (has_data && !kind.is_send()) || kind == Kind::Flush,
             TroubleKind::ShortReceive | TroubleKind::BadReceive => kind.is_send() && message.len > 0,
             TroubleKind::Invalidate => matches!(kind, Kind::Send),
             TroubleKind::NoReceive => kind.consumes_receive(),

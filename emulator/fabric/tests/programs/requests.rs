@@ -8,7 +8,7 @@ use ferroce_fabric::Watch;
 use crate::oracle::{gather, shared_swap};
 use crate::plan::{Plan, Planned};
 use crate::program::{Kind, TroubleKind};
-use crate::world::World;
+use crate::world::{REMOTE, World};
 
 /// Posts these messages of an end in one call.
 pub(crate) fn post_sends<T: Watch>(
@@ -140,8 +140,19 @@ fn operation<T>(plan: &Plan, world: &World<T>, end: usize, index: usize, compare
         Kind::SendInv => SendOp::SendInv(keys[index].shut.expect("made with the world")),
         Kind::LocalInv => {
             let bound = planned.shuts.expect("otherwise it would bind");
-            SendOp::LocalInv(keys[bound].bind.expect("made with the world").rkey)
+            let key = keys[bound].bind.map(|bind| bind.rkey).or(keys[bound].register);
+            SendOp::LocalInv(key.expect("made with the world"))
         }
+        Kind::RegMr => {
+            SendOp::RegMr { key: keys[index].register.expect("made with the world"), access: REMOTE }
+        }
+        Kind::AtomicWrite => SendOp::AtomicWrite(remote),
+        Kind::Flush => SendOp::Flush {
+            remote,
+            len: planned.remote.len as u32,
+            placement: Access::FLUSH_GLOBAL,
+            whole_region: false,
+        },
         Kind::BindMw => SendOp::BindMw(keys[index].bind.expect("made with the world")),
         Kind::SendImm => SendOp::SendImm(imm),
         Kind::Write => SendOp::Write(remote),

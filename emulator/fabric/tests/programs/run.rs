@@ -448,11 +448,8 @@ impl<T: Watch> Run<'_, T> {
                     let whole = crate::oracle::gather(&self.finished[end].inbox, ranges);
                     peer.inbox.gather(ranges) == whole
                 }
-                Kind::Write | Kind::WriteImm => {
-                    let writes = |other: &&crate::plan::Planned| {
-                        matches!(other.message.kind, Kind::Write | Kind::WriteImm)
-                    };
-                    let mut later = messages[index + 1..].iter().filter(writes);
+                kind if kind.writes() => {
+                    let mut later = messages[index + 1..].iter().filter(|other| other.message.kind.writes());
                     later.any(|other| other.remote.overlaps(planned.remote))
                         || peer.window.gather(&[planned.remote])
                             == self.finished[end].window[planned.remote.bytes()]

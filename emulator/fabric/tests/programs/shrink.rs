@@ -182,13 +182,19 @@ fn for_each_end(program: &mut Program, change: fn(&mut EndPlan)) {
 
 const SIMPLER_STEP: [fn(&mut Step); 7] = [
     |step| step.gap = Duration::ZERO,
-    |step| change(step, |message| message.len = if message.kind.is_atomic() { 8 } else { 0 }),
-    |step| change(step, |message| message.len = if message.kind.is_atomic() { 8 } else { message.len / 2 }),
+    |step| change(step, |message| shorten(message, 0)),
+    |step| change(step, |message| shorten(message, message.len / 2)),
     |step| change(step, |message| message.pieces = [1, 1]),
     |step| change(step, |message| (message.fence, message.solicited, message.inline) = (false, false, false)),
     |step| change(step, |message| message.signaled = true),
     |step| change(step, |message| (message.place, message.value) = (0, 0)),
 ];
+
+fn shorten(message: &mut Message, len: u32) {
+    if !message.kind.is_atomic() && message.kind != Kind::AtomicWrite {
+        message.len = len;
+    }
+}
 
 fn change(step: &mut Step, change: fn(&mut Message)) {
     if let Act::Send(message) = &mut step.act {

@@ -72,6 +72,8 @@ pub(crate) struct Keys {
     pub(crate) bind: Option<Bind>,
     /// Bound at the peer's end before anything is sent, for this message to shut.
     pub(crate) shut: Option<u32>,
+    /// To be registered by this message, at its own end.
+    pub(crate) register: Option<u32>,
 }
 
 pub(crate) struct World<T> {
@@ -165,6 +167,8 @@ impl<T: Watch> World<T> {
         let memory = &planned.memory;
         let local = place(fabric, id, pd, &memory.local, base, Access::LOCAL_WRITE);
         let inbox = place(fabric, id, pd, &memory.inbox, base + (1 << 32), Access::LOCAL_WRITE);
+        // At multiples of 8, for ATOMIC WRITE.
+        let base = base & !7;
         let window = place(fabric, id, pd, &memory.window, base + (2 << 32), REMOTE);
         let read_only = place(fabric, id, pd, &memory.window, base + (3 << 32), Access::empty());
         let other_pd = fabric.with(id, |device, _| device.alloc_pd().unwrap());
@@ -195,8 +199,9 @@ impl<T: Watch> World<T> {
         self.ends[index].gate = self.bind(index, kind);
         let messages = &plan.ends[index].messages;
         let keys = messages.iter().map(|planned| match planned.message.kind {
-            Kind::BindMw => Keys { bind: Some(self.new_window(index, MwType::Type2)), shut: None },
-            Kind::SendInv => Keys { bind: None, shut: Some(self.bind(index ^ 1, MwType::Type2)) },
+            Kind::BindMw => Keys { bind: Some(self.new_window(index, MwType::Type2)), ..Keys::default() },
+            Kind::SendInv => Keys { shut: Some(self.bind(index ^ 1, MwType::Type2)), ..Keys::default() },
+            Kind::RegMr => Keys { register: Some(self.new_key(index)), ..Keys::default() },
             _ => Keys::default(),
         });
         self.ends[index].keys = keys.collect::<Vec<_>>();
@@ -210,6 +215,16 @@ impl<T: Watch> World<T> {
         let access = Access::REMOTE_ATOMIC | Access::REMOTE_READ;
         let len = words.buffer.len() as u64;
         Bind { rkey: rkey & !0xff | (rkey + 1) & 0xff, region: words.mr.lkey, addr: words.iova, len, access }
+    }
+
+    /// A key of an end under which memory waits to be registered.
+    fn new_key(&mut self, index: usize) -> u32 {
+        let Host { id, pd, words, .. } = &self.hosts[self.ends[index].host];
+        self.fabric.with(*id, |device, _| {
+            let key = device.alloc_mr(*pd).unwrap().rkey;
+            device.map_mr(key, Region::from(&words.buffer), words.iova).unwrap();
+            key & !0xff | (key + 1) & 0xff
+        })
     }
 
     /// Makes a window of an end and binds it at once.
@@ -263,8 +278,11 @@ impl<T: Watch> World<T> {
     }
 }
 
-const REMOTE: Access =
-    Access::LOCAL_WRITE.union(Access::REMOTE_WRITE).union(Access::REMOTE_READ).union(Access::REMOTE_ATOMIC);
+pub(crate) const REMOTE: Access = Access::LOCAL_WRITE
+    .union(Access::REMOTE_WRITE)
+    .union(Access::REMOTE_READ)
+    .union(Access::REMOTE_ATOMIC)
+    .union(Access::FLUSH_GLOBAL);
 
 fn place<T: Watch>(
     fabric: &mut Fabric<T>,
