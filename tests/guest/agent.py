@@ -25,6 +25,7 @@ from pyverbs.mr import MR, MW, MWBind, MWBindInfo
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
+from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import RecvWR, SendWR, SGE
 
 
@@ -43,7 +44,8 @@ _, STATUS_NAMES = names(
     " REM_INV_RD_REQ_ERR REM_ABORT_ERR INV_EECN_ERR INV_EEC_STATE_ERR FATAL_ERR RESP_TIMEOUT_ERR GENERAL_ERR",
 )
 _, OPCODE_NAMES = names(
-    "IBV_WC_", "SEND RDMA_WRITE RDMA_READ COMP_SWAP FETCH_ADD BIND_MW LOCAL_INV RECV RECV_RDMA_WITH_IMM"
+    "IBV_WC_",
+    "SEND RDMA_WRITE RDMA_READ COMP_SWAP FETCH_ADD BIND_MW LOCAL_INV ATOMIC_WRITE RECV RECV_RDMA_WITH_IMM",
 )
 _, EVENT_NAMES = names(
     "IBV_EVENT_",
@@ -68,6 +70,7 @@ EXTENDED_OPS = (
     | e.IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP | e.IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD
     | e.IBV_QP_EX_WITH_LOCAL_INV | e.IBV_QP_EX_WITH_BIND_MW
 )  # fmt: skip
+A19_OPS = e.IBV_QP_EX_WITH_ATOMIC_WRITE
 PATH_MTUS = {256: 1, 512: 2, 1024: 3, 2048: 4, 4096: 5}
 PATH_MTU_BYTES = {value: size for size, value in PATH_MTUS.items()}
 
@@ -222,9 +225,24 @@ class Peer:
             timeout_ms = 0
         return {"is": "events", "events": events}
 
+    # Shared receive queues
+
+    def op_create_srq(self, srq, pd, depth):
+        attr = SrqAttr(max_wr=depth, max_sge=4, srq_limit=0)
+        self.objects[srq] = SRQ(self.objects[pd], SrqInitAttr(attr))
+
+    def op_limit_srq(self, srq, limit):
+        self.objects[srq].modify(SrqAttr(srq_limit=limit), e.IBV_SRQ_LIMIT)
+
+    def op_query_srq(self, srq):
+        return {"is": "srq", "limit": self.objects[srq].query().srq_limit}
+
+    def op_post_srq_recv(self, srq, wrs):
+        self.objects[srq].post_recv(recv_wrs(wrs))
+
     # Queue pairs
 
-    def op_create_qp(self, qp, pd, type, send_cq, recv_cq, caps, sq_sig_all):
+    def op_create_qp(self, qp, pd, type, send_cq, recv_cq, srq, caps, sq_sig_all):
         capabilities = QPCap(
             max_send_wr=caps["send_wr"],
             max_recv_wr=caps["recv_wr"],
@@ -236,14 +254,20 @@ class Peer:
             "qp_type": TYPES[type],
             "scq": self.objects[send_cq],
             "rcq": self.objects[recv_cq],
+            "srq": self.objects[srq] if srq else None,
             "cap": capabilities,
             "sq_sig_all": int(sq_sig_all),
         }
         pd = self.objects[pd]
         if type == "RC":
             mask = e.IBV_QP_INIT_ATTR_PD | e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS
-            attr = QPInitAttrEx(pd=pd, comp_mask=mask, send_ops_flags=EXTENDED_OPS, **common)
-            made = QPEx(self.context, attr)
+            attr = QPInitAttrEx(pd=pd, comp_mask=mask, send_ops_flags=EXTENDED_OPS | A19_OPS, **common)
+            try:
+                made = QPEx(self.context, attr)
+            except PyverbsRDMAError:
+                # Few devices know the operations of annex A19.
+                attr.send_ops_flags = EXTENDED_OPS
+                made = QPEx(self.context, attr)
         else:
             made = QP(pd, QPInitAttr(**common))
         self.objects[qp] = made
@@ -306,8 +330,7 @@ class Peer:
         self.objects[qp].post_send(linked([self.send_wr(wr) for wr in wrs]))
 
     def op_post_recv(self, qp, wrs):
-        natives = [RecvWR(wr_id=wr["wr_id"], num_sge=len(sges(wr)), sg=sges(wr)) for wr in wrs]
-        self.objects[qp].post_recv(linked(natives))
+        self.objects[qp].post_recv(recv_wrs(wrs))
 
     def send_wr(self, wr):
         invalidates = wr["opcode"] in ("SEND_INV", "LOCAL_INV")
@@ -354,6 +377,11 @@ class Peer:
                 qp.wr_atomic_fetch_add(wr["rkey"], wr["remote_addr"], wr["compare_add"])
             elif opcode == "LOCAL_INV":
                 qp.wr_local_inv(wr["inv_rkey"])
+            elif opcode == "ATOMIC_WRITE":
+                # Here its eight bytes travel with the request.
+                data = ctypes.string_at(wr["sges"][0]["addr"], 8)
+                qp.wr_atomic_write(wr["rkey"], wr["remote_addr"], data)
+                continue
             if wr["sges"]:
                 qp.wr_set_sge_list(len(wr["sges"]), sges(wr))
         qp.wr_complete()
@@ -363,6 +391,10 @@ def linked(requests):
     for request, following in zip(requests, requests[1:]):
         request.next_wr = following
     return requests[0]
+
+
+def recv_wrs(wrs):
+    return linked([RecvWR(wr_id=wr["wr_id"], num_sge=len(sges(wr)), sg=sges(wr)) for wr in wrs])
 
 
 def sges(wr):

@@ -45,6 +45,14 @@ pub enum Request {
     WaitNotify { cq: String, timeout_ms: u32 },
     /// `ibv_get_async_event` until the first comes, and those queued behind it: [`Reply::Events`].
     PollAsync { timeout_ms: u32 },
+    /// `ibv_create_srq` with four elements for each receive.
+    CreateSrq { srq: String, pd: String, depth: u32 },
+    /// `ibv_modify_srq`: an event is due when fewer receives than this are left.
+    LimitSrq { srq: String, limit: u32 },
+    /// `ibv_query_srq`: [`Reply::Srq`].
+    QuerySrq { srq: String },
+    /// `ibv_post_srq_recv` of a list.
+    PostSrqRecv { srq: String, wrs: Vec<RecvWr> },
     /// `ibv_create_qp`: [`Reply::Qp`].
     CreateQp {
         qp: String,
@@ -53,6 +61,7 @@ pub enum Request {
         kind: QpType,
         send_cq: String,
         recv_cq: String,
+        srq: Option<String>,
         caps: Caps,
         sq_sig_all: bool,
     },
@@ -91,6 +100,8 @@ pub enum Reply {
     Notified { notified: bool },
     /// Names of events, such as `SQ_DRAINED`.
     Events { events: Vec<String> },
+    /// The limit of a shared receive queue; 0 when it is not armed.
+    Srq { limit: u32 },
     /// A queue pair number.
     Qp { qpn: u32 },
     /// All attributes but the path.

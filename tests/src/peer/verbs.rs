@@ -172,6 +172,7 @@ pub enum Opcode {
     CmpSwap,
     FetchAdd,
     LocalInv,
+    AtomicWrite,
 }
 
 /// `struct ibv_send_wr`. Fields that the operation does not use are ignored.
@@ -343,6 +344,7 @@ pub enum WcOpcode {
     FetchAdd,
     BindMw,
     LocalInv,
+    AtomicWrite,
     Recv,
     RecvRdmaWithImm,
 }

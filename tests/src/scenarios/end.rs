@@ -35,6 +35,8 @@ pub struct End<'a> {
     pub(super) buf: Mr,
     /// Completions so far, in the order in which they were polled.
     pub(super) done: Vec<Completion>,
+    /// Where queue pairs made from now on take their receives from, if they share them.
+    srq: Option<String>,
     /// How the newest queue pair was brought up.
     pub(super) path: Option<Transitions>,
     images: BTreeMap<String, Image>,
@@ -53,6 +55,7 @@ impl<'a> End<'a> {
             gid: IpAddr::from([0, 0, 0, 0]),
             buf: Mr { addr: 0, lkey: 0, rkey: 0 },
             done: Vec::new(),
+            srq: None,
             path: None,
             images: BTreeMap::new(),
             qps: Vec::new(),
@@ -87,6 +90,35 @@ impl<'a> End<'a> {
         Ok(depth)
     }
 
+    /// A shared receive queue `srq` for the queue pairs that are made from now on.
+    pub(super) fn create_srq(&mut self, depth: u32) -> Result<()> {
+        self.peer.call(Request::CreateSrq { srq: "srq".into(), pd: "pd".into(), depth })?;
+        self.srq = Some("srq".into());
+        Ok(())
+    }
+
+    /// Asks for an event when fewer receives than this are left in `srq`.
+    pub(super) fn limit_srq(&mut self, limit: u32) -> Result<()> {
+        self.peer.call(Request::LimitSrq { srq: "srq".into(), limit })?;
+        Ok(())
+    }
+
+    /// The limit of `srq`; 0 when it is not armed.
+    pub(super) fn srq_limit(&mut self) -> Result<u32> {
+        let Reply::Srq { limit } = self.peer.call(Request::QuerySrq { srq: "srq".into() })? else {
+            bail!("no limit")
+        };
+        Ok(limit)
+    }
+
+    /// Posts a receive of `len` bytes at `offset` of `buf` to `srq`.
+    pub(super) fn recv_shared(&mut self, wr_id: u64, offset: u64, len: u32) -> Result<()> {
+        self.posted.insert(wr_id, (0, true));
+        let wrs = vec![RecvWr { wr_id, sges: vec![self.buf.sge(offset, len)] }];
+        self.peer.call(Request::PostSrqRecv { srq: "srq".into(), wrs })?;
+        Ok(())
+    }
+
     /// A queue pair on the first completion queue for sends and the last one for receives.
     pub(super) fn create_qp(&mut self, name: &str) -> Result<()> {
         let request = Request::CreateQp {
@@ -95,6 +127,7 @@ impl<'a> End<'a> {
             kind: self.service,
             send_cq: self.cqs.first().context("no CQ")?.clone(),
             recv_cq: self.cqs.last().context("no CQ")?.clone(),
+            srq: self.srq.clone(),
             caps: Caps::default(),
             sq_sig_all: false,
         };

@@ -15,6 +15,7 @@ mod expect;
 mod local;
 mod mtu;
 mod order;
+mod placement;
 mod queues;
 mod read;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod recorded;
 mod resend;
 mod send;
 mod setup;
+mod srq;
 mod stage;
 mod states;
 mod uc;
@@ -59,12 +61,14 @@ impl Scenario {
             write::SCENARIOS,
             read::SCENARIOS,
             atomic::SCENARIOS,
+            placement::SCENARIOS,
             local::SCENARIOS,
             resend::SCENARIOS,
             states::SCENARIOS,
             order::SCENARIOS,
             mtu::SCENARIOS,
             queues::SCENARIOS,
+            srq::SCENARIOS,
             windows::SCENARIOS,
             uc::SCENARIOS,
             ud::SCENARIOS,

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use ferroce_engine as engine;
 use ferroce_engine::{
-    Ah, Arm, Bind, Buffer, Cq, MrInit, MwType, Payload, Pd, QpInit, Qpn, SendOp, To, VerbsError, Wc,
+    Ah, Arm, Bind, Buffer, Cq, MrInit, MwType, Payload, Pd, Personality, QpInit, Qpn, SendOp, Srq, SrqInit,
+    To, VerbsError, Wc,
 };
 use ferroce_net::{Attachment, NetError, Nic, NicBuilder};
 
@@ -41,6 +42,7 @@ enum Object {
     Mw { rkey: u32 },
     Cq(Cq, Option<Arc<Channel>>),
     Ah(Ah),
+    Srq(Srq),
     Qp(Qpn),
 }
 
@@ -63,7 +65,8 @@ impl FerrocePeer {
             addresses.iter().position(is_wanted).and_then(|index| u8::try_from(index).ok())
         };
         let gids = [place(IpAddr::is_ipv4), place(IpAddr::is_ipv6)];
-        let nic = builder.attach(attachment).open()?;
+        let personality = Personality { placement: true, ..Personality::default() };
+        let nic = builder.attach(attachment).personality(personality).open()?;
         Ok(Self { nic, gids, sgid_index: 0, objects: HashMap::new(), memory: HashMap::new() })
     }
 
@@ -134,6 +137,7 @@ impl FerrocePeer {
             Object::Mw { rkey } => self.nic.with(|device, _| device.dealloc_mw(rkey))?,
             Object::Mr { lkey } => self.nic.with(|device, _| device.dereg_mr(lkey))?,
             Object::Cq(cq, _) => self.nic.destroy_cq(cq)?,
+            Object::Srq(srq) => self.nic.with(|device, _| device.destroy_srq(srq))?,
             Object::Ah(ah) => self.nic.with(|device, _| device.destroy_ah(ah))?,
             Object::Qp(qpn) => self.nic.with(|device, _| device.destroy_qp(qpn))?,
         }
@@ -197,10 +201,14 @@ impl FerrocePeer {
 
     fn post_recv(&self, qp: &str, wrs: &[RecvWr]) -> Result<(), PeerError> {
         let qpn = self.qp(qp)?;
-        let sges: Vec<_> = wrs.iter().map(|wr| translate::sges(&wr.sges)).collect();
-        let lists = wrs.iter().zip(&sges);
-        let requests: Vec<_> = lists.map(|(wr, sges)| engine::RecvWr { wr_id: wr.wr_id, sges }).collect();
-        self.nic.with(|device, now| device.post_recv(now, qpn, &requests)).map_err(|error| error.cause.into())
+        let posted = with_recvs(wrs, |wrs| self.nic.with(|device, now| device.post_recv(now, qpn, wrs)));
+        posted.map_err(|error| error.cause.into())
+    }
+
+    fn post_srq_recv(&self, srq: &str, wrs: &[RecvWr]) -> Result<(), PeerError> {
+        let srq = self.srq(srq)?;
+        let posted = with_recvs(wrs, |wrs| self.nic.with(|device, now| device.post_srq_recv(now, srq, wrs)));
+        posted.map_err(|error| error.cause.into())
     }
 
     /// What lies in the application's memory now, whatever keys say.
@@ -229,6 +237,11 @@ impl FerrocePeer {
     fn qp(&self, name: &str) -> Result<Qpn, PeerError> {
         let Object::Qp(qpn) = self.object(name)? else { return Err(nonsense("not a queue pair")) };
         Ok(qpn)
+    }
+
+    fn srq(&self, name: &str) -> Result<Srq, PeerError> {
+        let Object::Srq(srq) = self.object(name)? else { return Err(nonsense("not a shared receive queue")) };
+        Ok(srq)
     }
 
     fn cq(&self, name: &str) -> Result<(Cq, Option<Arc<Channel>>), PeerError> {
@@ -296,9 +309,25 @@ impl Peer for FerrocePeer {
             Request::PollAsync { timeout_ms } => {
                 return Ok(Reply::Events { events: self.poll_async(milliseconds(timeout_ms)) });
             }
-            Request::CreateQp { qp, pd, kind, send_cq, recv_cq, caps, sq_sig_all } => {
+            Request::CreateSrq { srq, pd, depth } => {
+                let init = SrqInit::new(self.pd(&pd)?, depth);
+                let made = self.nic.with(|device, _| device.create_srq(&init))?;
+                self.objects.insert(srq, Object::Srq(made));
+            }
+            Request::LimitSrq { srq, limit } => {
+                let srq = self.srq(&srq)?;
+                self.nic.with(|device, _| device.modify_srq(srq, None, Some(limit)))?;
+            }
+            Request::QuerySrq { srq } => {
+                let srq = self.srq(&srq)?;
+                let limit = self.nic.with(|device, _| device.query_srq(srq))?.limit;
+                return Ok(Reply::Srq { limit });
+            }
+            Request::PostSrqRecv { srq, wrs } => self.post_srq_recv(&srq, &wrs)?,
+            Request::CreateQp { qp, pd, kind, send_cq, recv_cq, srq, caps, sq_sig_all } => {
                 let init = QpInit {
                     recv_cq: self.cq(&recv_cq)?.0,
+                    srq: srq.map(|srq| self.srq(&srq)).transpose()?,
                     cap: translate::caps(&caps),
                     signal_all: sq_sig_all,
                     ..QpInit::new(translate::service(kind), self.pd(&pd)?, self.cq(&send_cq)?.0)
@@ -329,6 +358,13 @@ impl From<VerbsError> for PeerError {
     fn from(error: VerbsError) -> Self {
         Self::Refused { text: error.to_string(), errno: Some(error.errno()) }
     }
+}
+
+fn with_recvs<T>(wrs: &[RecvWr], post: impl FnOnce(&[engine::RecvWr<'_>]) -> T) -> T {
+    let sges: Vec<_> = wrs.iter().map(|wr| translate::sges(&wr.sges)).collect();
+    let lists = wrs.iter().zip(&sges);
+    let requests: Vec<_> = lists.map(|(wr, sges)| engine::RecvWr { wr_id: wr.wr_id, sges }).collect();
+    post(&requests)
 }
 
 fn nonsense(text: &str) -> PeerError {

@@ -60,6 +60,7 @@ fn operation(wr: &SendWr) -> SendOp {
         Opcode::CmpSwap => SendOp::CompareSwap { remote, compare: wr.compare_add, swap: wr.swap },
         Opcode::FetchAdd => SendOp::FetchAdd { remote, add: wr.compare_add },
         Opcode::LocalInv => SendOp::LocalInv(wr.inv_rkey),
+        Opcode::AtomicWrite => SendOp::AtomicWrite(remote),
     }
 }
 
@@ -217,9 +218,8 @@ fn opcode(opcode: engine::WcOpcode) -> WcOpcode {
         engine::WcOpcode::FetchAdd => WcOpcode::FetchAdd,
         engine::WcOpcode::BindMw => WcOpcode::BindMw,
         engine::WcOpcode::LocalInv => WcOpcode::LocalInv,
-        engine::WcOpcode::RegMr | engine::WcOpcode::Flush | engine::WcOpcode::AtomicWrite => {
-            unreachable!("no scenario asks for it")
-        }
+        engine::WcOpcode::AtomicWrite => WcOpcode::AtomicWrite,
+        engine::WcOpcode::RegMr | engine::WcOpcode::Flush => unreachable!("no scenario asks for it"),
         engine::WcOpcode::Recv => WcOpcode::Recv,
         engine::WcOpcode::RecvRdmaWithImm => WcOpcode::RecvRdmaWithImm,
     }
