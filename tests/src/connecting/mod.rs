@@ -1,11 +1,13 @@
 //! Programs of rdma-core that connect by librdmacm, in a guest, against the same roles played by Ferroce on the host.
 
+mod datagrams;
+mod riostream;
 mod rping;
 mod rstream;
 mod ucmatose;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -32,6 +34,12 @@ pub enum Program {
     Ucmatose,
     /// A stream over rsockets (`rstream`).
     Rstream,
+    /// Memory that is written over rsockets (`riostream`).
+    Riostream,
+    /// Datagrams to a service and back (`udaddy`).
+    Udaddy,
+    /// Datagrams to a group, from the client to the server (`mckey`).
+    Mckey,
 }
 
 /// One meeting.
@@ -50,13 +58,17 @@ pub struct Case {
 /// All of them.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for program in [Program::Rping, Program::Ucmatose, Program::Rstream] {
+    for program in Program::ALL {
         for guest_serves in [false, true] {
-            for ipv6 in [false, true] {
-                cases.push(Case { program, guest_serves, ipv6, loss: None });
+            cases.push(Case { program, guest_serves, ipv6: false, loss: None });
+            // The kernel does not join IPv6 groups.
+            if program != Program::Mckey {
+                cases.push(Case { program, guest_serves, ipv6: true, loss: None });
             }
-            let loss = if guest_serves { Direction::Sent } else { Direction::Received };
-            cases.push(Case { program, guest_serves, ipv6: false, loss: Some(loss) });
+            if program.repeats_what_is_lost() {
+                let loss = if guest_serves { Direction::Sent } else { Direction::Received };
+                cases.push(Case { program, guest_serves, ipv6: false, loss: Some(loss) });
+            }
         }
     }
     cases
@@ -73,17 +85,39 @@ impl fmt::Display for Case {
 }
 
 impl Program {
+    const ALL: [Program; 6] = [
+        Program::Rping,
+        Program::Ucmatose,
+        Program::Rstream,
+        Program::Riostream,
+        Program::Udaddy,
+        Program::Mckey,
+    ];
+
+    /// Whether it moves much over rsockets.
+    pub fn is_stream(self) -> bool {
+        matches!(self, Program::Rstream | Program::Riostream)
+    }
+
+    fn repeats_what_is_lost(self) -> bool {
+        !matches!(self, Program::Udaddy | Program::Mckey)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Program::Rping => "rping",
             Program::Ucmatose => "ucmatose",
             Program::Rstream => "rstream",
+            Program::Riostream => "riostream",
+            Program::Udaddy => "udaddy",
+            Program::Mckey => "mckey",
         }
     }
 
-    /// The command of the original; `server` is the address that is listened at.
-    fn command(self, serves: bool, server: SocketAddr) -> Vec<String> {
+    /// The command of the original at the address `own`; `server` is the address that is listened at.
+    fn command(self, serves: bool, server: SocketAddr, own: IpAddr) -> Vec<String> {
         let (host, port) = (server.ip().to_string(), server.port().to_string());
+        let (own, group) = (own.to_string(), datagrams::GROUP.to_string());
         let flags: &[&str] = match (self, serves) {
             (Program::Rping, true) => &["-s", "-a", &host, "-p", &port, "-C", "5", "-v", "-V"],
             (Program::Rping, false) => &["-c", "-a", &host, "-p", &port, "-C", "5", "-v", "-V"],
@@ -91,6 +125,16 @@ impl Program {
             (Program::Ucmatose, false) => &["-s", &host, "-p", &port, "-c", "1", "-C", "10", "-S", "3000"],
             (Program::Rstream, true) => &["-b", &host, "-p", &port, "-I", "3", "-C", "5", "-S", "100000"],
             (Program::Rstream, false) => &["-s", &host, "-p", &port, "-I", "3", "-C", "5", "-S", "100000"],
+            (Program::Riostream, true) => {
+                &["-b", &host, "-p", &port, "-I", "4", "-C", "1", "-S", "100000", "-T", "v"]
+            }
+            (Program::Riostream, false) => {
+                &["-s", &host, "-p", &port, "-I", "4", "-C", "1", "-S", "100000", "-T", "v"]
+            }
+            (Program::Udaddy, true) => &["-b", &host, "-c", "1", "-C", "10", "-S", "1000"],
+            (Program::Udaddy, false) => &["-s", &host, "-c", "1", "-C", "10", "-S", "1000"],
+            (Program::Mckey, true) => &["-m", &group, "-b", &own, "-c", "1", "-C", "10", "-S", "1000"],
+            (Program::Mckey, false) => &["-m", &group, "-s", "-b", &own, "-c", "1", "-C", "10", "-S", "1000"],
         };
         std::iter::once(self.name()).chain(flags.iter().copied()).map(str::to_owned).collect()
     }
@@ -110,12 +154,13 @@ impl Case {
             None => None,
         };
         let place = if self.guest_serves { Place::Guest(guest) } else { Place::Host };
+        let port = if self.program == Program::Udaddy { datagrams::PORT } else { port };
         let server = SocketAddr::new(place.address(self.ipv6), port);
-        let command = self.program.command(self.guest_serves, server);
+        let command = self.program.command(self.guest_serves, server, Place::Guest(guest).address(self.ipv6));
         // The listener is there before the client is started, or the client asks until it is.
         let (ours, theirs) = if self.guest_serves {
             let theirs = Place::Guest(guest).start(&command)?;
-            (self.call(&manager, server), theirs.wait(LIMIT))
+            (self.call(&manager, server, guest), theirs.wait(LIMIT))
         } else {
             let mut theirs = None;
             let ours = self.serve(&manager, server, || {
@@ -157,14 +202,20 @@ impl Case {
             Program::Rping => rping::serve(manager, at, start),
             Program::Ucmatose => ucmatose::serve(manager, at, start),
             Program::Rstream => rstream::serve(manager, at, start),
+            Program::Riostream => riostream::serve(manager, at, start),
+            Program::Udaddy => datagrams::serve(manager, at, start),
+            Program::Mckey => datagrams::listen_to_group(manager, at, start),
         }
     }
 
-    fn call(&self, manager: &Manager, to: SocketAddr) -> Result<()> {
+    fn call(&self, manager: &Manager, to: SocketAddr, guest: &Guest) -> Result<()> {
         match self.program {
             Program::Rping => rping::call(manager, to),
             Program::Ucmatose => ucmatose::call(manager, to),
             Program::Rstream => rstream::call(manager, to),
+            Program::Riostream => riostream::call(manager, to),
+            Program::Udaddy => datagrams::call(manager, to),
+            Program::Mckey => datagrams::call_group(manager, HOST_IPV4.into(), guest),
         }
     }
 }

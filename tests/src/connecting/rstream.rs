@@ -10,18 +10,13 @@ use ferroce::rsocket::{Ready, Socket};
 use super::PATIENCE;
 
 /// Bytes of the word by which both see that the other is there.
-const WORD: usize = 16;
+pub(super) const WORD: usize = 16;
 const ROUNDS: usize = 3;
 /// Bytes of the five transfers of a round.
 const ROUND: usize = 5 * 100_000;
 
 pub(super) fn serve(manager: &Manager, at: SocketAddr, start: impl FnOnce() -> Result<()>) -> Result<()> {
-    let listener = Socket::new(manager);
-    listener.bind(at)?;
-    listener.listen(1)?;
-    start()?;
-    wait(&listener)?;
-    let (socket, _) = listener.accept()?;
+    let socket = accepted(&Socket::new(manager), at, start)?;
     let mut data = vec![0; ROUND];
     for len in std::iter::once(WORD).chain([ROUND; ROUNDS]) {
         receive(&socket, &mut data[..len])?;
@@ -32,18 +27,7 @@ pub(super) fn serve(manager: &Manager, at: SocketAddr, start: impl FnOnce() -> R
 }
 
 pub(super) fn call(manager: &Manager, to: SocketAddr) -> Result<()> {
-    const REFUSED: i32 = 111;
-    let deadline = Instant::now() + PATIENCE;
-    let socket = loop {
-        let socket = Socket::new(manager);
-        match socket.connect(to) {
-            Ok(()) => break socket,
-            Err(error) if error.errno() == REFUSED && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let socket = connected(|| Socket::new(manager), to)?;
     let data = vec![7; ROUND];
     let mut back = vec![0; ROUND];
     for len in std::iter::once(WORD).chain([ROUND; ROUNDS]) {
@@ -54,13 +38,42 @@ pub(super) fn call(manager: &Manager, to: SocketAddr) -> Result<()> {
     Ok(())
 }
 
+/// The first connection to a socket; `start` has the client started.
+pub(super) fn accepted(
+    listener: &Socket,
+    at: SocketAddr,
+    start: impl FnOnce() -> Result<()>,
+) -> Result<Socket> {
+    listener.bind(at)?;
+    listener.listen(1)?;
+    start()?;
+    wait(listener)?;
+    Ok(listener.accept()?.0)
+}
+
+/// A socket that is connected, as soon as somebody listens.
+pub(super) fn connected(make: impl Fn() -> Socket, to: SocketAddr) -> Result<Socket> {
+    const REFUSED: i32 = 111;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let socket = make();
+        match socket.connect(to) {
+            Ok(()) => return Ok(socket),
+            Err(error) if error.errno() == REFUSED && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 fn wait(socket: &Socket) -> Result<()> {
     let read = Ready { read: true, ..Ready::default() };
     socket.wait_ready(read, PATIENCE).context("nothing came")?;
     Ok(())
 }
 
-fn receive(socket: &Socket, data: &mut [u8]) -> Result<()> {
+pub(super) fn receive(socket: &Socket, data: &mut [u8]) -> Result<()> {
     let mut done = 0;
     while done < data.len() {
         wait(socket)?;

@@ -17,7 +17,8 @@ use ferroce_engine::{
 use ferroce_net::{Attachment, NetError, Nic, NicBuilder};
 
 use super::{
-    Bytes, Completion, Kind, Mr, Peer, PeerError, QpAttr, RecvWr, Reply, Request, SendFlags, SendWr, Sge,
+    Bytes, Completion, Kind, Mr, Path, Peer, PeerError, QpAttr, RecvWr, Reply, Request, SendFlags, SendWr,
+    Sge,
 };
 use translate::Data;
 
@@ -91,6 +92,36 @@ impl FerrocePeer {
         self.objects.insert(name.clone(), Object::Mr { lkey: mr.lkey });
         self.memory.insert(name, buffer);
         Ok(Reply::Mr(Mr { addr, lkey: mr.lkey, rkey: mr.rkey }))
+    }
+
+    fn create_ah(&mut self, name: String, pd: &str, path: Path) -> Result<(), PeerError> {
+        let (pd, av) = (self.pd(pd)?, translate::address_vector(path, self.sgid_index));
+        let ah = self.nic.with(|device, _| device.create_ah(pd, av))?;
+        self.objects.insert(name, Object::Ah(ah));
+        Ok(())
+    }
+
+    fn create_qp(&mut self, name: String, init: &QpInit) -> Result<Reply, PeerError> {
+        let qpn = self.nic.with(|device, _| device.create_qp(init))?;
+        self.objects.insert(name, Object::Qp(qpn));
+        Ok(Reply::Qp { qpn: qpn.value() })
+    }
+
+    fn create_srq(&mut self, name: String, pd: &str, depth: u32) -> Result<(), PeerError> {
+        let init = SrqInit::new(self.pd(pd)?, depth);
+        let srq = self.nic.with(|device, _| device.create_srq(&init))?;
+        self.objects.insert(name, Object::Srq(srq));
+        Ok(())
+    }
+
+    fn limit_srq(&self, name: &str, limit: u32) -> Result<(), PeerError> {
+        let srq = self.srq(name)?;
+        Ok(self.nic.with(|device, _| device.modify_srq(srq, None, Some(limit)))?)
+    }
+
+    fn srq_limit(&self, name: &str) -> Result<u32, PeerError> {
+        let srq = self.srq(name)?;
+        Ok(self.nic.with(|device, _| device.query_srq(srq))?.limit)
     }
 
     fn create_cq(&mut self, name: String, depth: u32, has_channel: bool) -> Result<Reply, PeerError> {
@@ -287,11 +318,7 @@ impl Peer for FerrocePeer {
             Request::BindMw { qp, wr_id, mw, mr, offset, len, access } => {
                 return self.bind(&qp, wr_id, mw, &mr, (offset, len), access);
             }
-            Request::CreateAh { ah, pd, path } => {
-                let (pd, av) = (self.pd(&pd)?, translate::address_vector(path, self.sgid_index));
-                let made = self.nic.with(|device, _| device.create_ah(pd, av))?;
-                self.objects.insert(ah, Object::Ah(made));
-            }
+            Request::CreateAh { ah, pd, path } => self.create_ah(ah, &pd, path)?,
             Request::Destroy { name } => self.destroy(&name)?,
             Request::CreateCq { cq, depth, channel } => return self.create_cq(cq, depth, channel),
             Request::PollCq { cq, max, timeout_ms } => {
@@ -309,20 +336,9 @@ impl Peer for FerrocePeer {
             Request::PollAsync { timeout_ms } => {
                 return Ok(Reply::Events { events: self.poll_async(milliseconds(timeout_ms)) });
             }
-            Request::CreateSrq { srq, pd, depth } => {
-                let init = SrqInit::new(self.pd(&pd)?, depth);
-                let made = self.nic.with(|device, _| device.create_srq(&init))?;
-                self.objects.insert(srq, Object::Srq(made));
-            }
-            Request::LimitSrq { srq, limit } => {
-                let srq = self.srq(&srq)?;
-                self.nic.with(|device, _| device.modify_srq(srq, None, Some(limit)))?;
-            }
-            Request::QuerySrq { srq } => {
-                let srq = self.srq(&srq)?;
-                let limit = self.nic.with(|device, _| device.query_srq(srq))?.limit;
-                return Ok(Reply::Srq { limit });
-            }
+            Request::CreateSrq { srq, pd, depth } => self.create_srq(srq, &pd, depth)?,
+            Request::LimitSrq { srq, limit } => self.limit_srq(&srq, limit)?,
+            Request::QuerySrq { srq } => return Ok(Reply::Srq { limit: self.srq_limit(&srq)? }),
             Request::PostSrqRecv { srq, wrs } => self.post_srq_recv(&srq, &wrs)?,
             Request::CreateQp { qp, pd, kind, send_cq, recv_cq, srq, caps, sq_sig_all } => {
                 let init = QpInit {
@@ -332,9 +348,7 @@ impl Peer for FerrocePeer {
                     signal_all: sq_sig_all,
                     ..QpInit::new(translate::service(kind), self.pd(&pd)?, self.cq(&send_cq)?.0)
                 };
-                let qpn = self.nic.with(|device, _| device.create_qp(&init))?;
-                self.objects.insert(qp, Object::Qp(qpn));
-                return Ok(Reply::Qp { qpn: qpn.value() });
+                return self.create_qp(qp, &init);
             }
             Request::ModifyQp { qp, attr, mask } => self.modify_qp(&qp, &attr, mask)?,
             Request::QueryQp { qp } => {
