@@ -229,7 +229,12 @@ fn check_counts(plan: &Plan, outcome: &Outcome) -> Checked {
             + c.drop_pkey
     });
     ensure!(received + refused == carried.delivered, "{received} received, {refused} refused: {carried:?}");
-    ensure!(received + carried.damaged <= carried.delivered, "damaged packets were taken: {carried:?}");
+    // What one cable damages, the next may lose, or damage again.
+    let once = plan.program.wiring.is_none();
+    ensure!(
+        !once || received + carried.damaged <= carried.delivered,
+        "damaged packets were taken: {carried:?}"
+    );
     ensure!(carried.under_way == 0, "packets under way after the end: {carried:?}");
     if plan.is_quiet() && plan.program.trouble.is_none() {
         let waited = sum(|c| c.rnr_nak_sent) > 0;

@@ -22,6 +22,7 @@ pub(crate) fn program(seed: u64) -> Program {
         seed,
         ipv6: one_in(&mut dice, 3),
         hosts: (0..hosts).map(|_| host(&mut dice)).collect(),
+        wiring: one_in(&mut dice, 3).then(|| wiring(&mut dice, faulty)),
         link: link(&mut dice, faulty),
         rules: if faulty { (0..dice.below(5)).map(|_| rule(&mut dice, hosts)).collect() } else { Vec::new() },
         steps: (0..count).map(|_| step(&mut dice, &mtus)).collect(),
@@ -77,6 +78,22 @@ fn host(dice: &mut Dice) -> HostPlan {
         },
         polling: pick(dice, &[Polling::Busy, Polling::Events, Polling::Solicited, Polling::Late]),
         shared_cq: one_in(dice, 2),
+    }
+}
+
+fn wiring(dice: &mut Dice, faulty: bool) -> Wiring {
+    let leaves = 1 + dice.below(3) as usize;
+    Wiring {
+        leaves,
+        tops: if leaves == 1 { 0 } else { 1 + dice.below(2) as usize },
+        rate: pick(dice, &[10_000_000_000, 25_000_000_000, 100_000_000_000]),
+        lossless: one_in(dice, 2),
+        pause_at: pick(dice, &[3_000, 10_000, 50_000]),
+        outage: (faulty && one_in(dice, 2)).then(|| Outage {
+            what: dice.below(16) as usize,
+            from: 1 + dice.below(11) as u32,
+            lasts: 1 + dice.below(4) as u32,
+        }),
     }
 }
 

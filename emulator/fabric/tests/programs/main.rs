@@ -16,6 +16,7 @@ mod requests;
 mod run;
 mod shrink;
 mod verdict;
+mod wiring;
 mod words;
 mod world;
 
@@ -92,17 +93,19 @@ fn many_random_programs() {
     let number =
         |name, otherwise| std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect(name));
     let (count, first): (u64, u64) = (number("FERROCE_PROGRAMS", 500), number("FERROCE_FIRST", 0));
+    let mut steps = 0;
     for done in 0..count {
         let seed = first + done / 2;
         let program = if done % 2 == 0 { generate::program(seed) } else { generate::troubled_program(seed) };
+        steps += program.steps.len();
         if let Err(why) = judge(&program) {
             panic!("{why}\n{}", replay_line(&program));
         }
         if (done + 1) % 10_000 == 0 {
-            println!("{} programs, 0 violations", done + 1);
+            println!("{} programs, {steps} steps, 0 violations", done + 1);
         }
     }
-    println!("{count} programs, 0 violations, seeds {first}..{}", first + count.div_ceil(2));
+    println!("{count} programs, {steps} steps, 0 violations, seeds {first}..{}", first + count.div_ceil(2));
 }
 
 /// Runs one program; if it fails, prints the smallest program that fails in its place, and its packets.

@@ -270,8 +270,9 @@ impl Plan {
         }
     }
 
-    /// Whether links and rules leave all packets alone.
+    /// Whether links, switches and rules leave all packets alone.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.program.link == self.program.link.healed() && self.program.rules.is_empty()
+        let failing = self.program.wiring.is_some_and(|wiring| wiring.outage.is_some());
+        self.program.link == self.program.link.healed() && self.program.rules.is_empty() && !failing
     }
 }

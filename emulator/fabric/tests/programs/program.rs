@@ -13,13 +13,41 @@ pub(crate) struct Program {
     /// All addresses are IPv6.
     pub(crate) ipv6: bool,
     pub(crate) hosts: Vec<HostPlan>,
-    /// All links; their faults end when the plan says so.
+    /// Switches between the hosts, if there are any.
+    pub(crate) wiring: Option<Wiring>,
+    /// All links or cables; their faults end when the plan says so.
     pub(crate) link: Link,
     pub(crate) rules: Vec<Rule>,
     pub(crate) conns: Vec<ConnPlan>,
     pub(crate) steps: Vec<Step>,
     /// What goes wrong for good, if anything does.
     pub(crate) trouble: Option<Trouble>,
+}
+
+/// Hosts hang on the leaves in turn, and every leaf on every top.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wiring {
+    pub(crate) leaves: usize,
+    /// Switches above the leaves.
+    pub(crate) tops: usize,
+    /// Of all cables, in bits per second.
+    pub(crate) rate: u64,
+    /// Switches pause who sends; otherwise they hold all there is.
+    pub(crate) lossless: bool,
+    /// Bytes from one sender at which a switch pauses it.
+    pub(crate) pause_at: u64,
+    pub(crate) outage: Option<Outage>,
+}
+
+/// A cable, or a switch above the leaves, that fails for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    /// Which of them.
+    pub(crate) what: usize,
+    /// When it begins, in sixteenths of the time until the faults end.
+    pub(crate) from: u32,
+    /// How long it lasts, in the same unit.
+    pub(crate) lasts: u32,
 }
 
 #[derive(Clone, Debug)]

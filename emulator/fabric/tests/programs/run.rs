@@ -9,6 +9,7 @@ use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::program::*;
 use crate::requests;
+use crate::wiring;
 use crate::world::World;
 
 /// What came of a run.
@@ -75,6 +76,8 @@ struct Run<'p, T> {
     progress: Vec<Progress>,
     outcome: Vec<EndOutcome>,
     healed: bool,
+    /// When something began to fail, or worked again, last.
+    switched: Time,
     steps: u32,
 }
 
@@ -89,6 +92,7 @@ pub(crate) fn run<T: Watch>(plan: &Plan) -> Checked<Outcome> {
         progress: ends().map(|_| Progress::default()).collect(),
         outcome: ends().map(|_| EndOutcome::default()).collect(),
         healed: false,
+        switched: Time::ZERO,
         steps: 0,
     };
     run.play()?;
@@ -169,6 +173,14 @@ impl<T: Watch> Run<'_, T> {
     }
 
     fn heal_before(&mut self, next: Time) {
+        if let Some((outage, [begin, end])) = wiring::outage(&self.plan.program, self.world.heals) {
+            for (at, up) in [(begin, false), (end, true)] {
+                if !self.healed && at > self.switched && at <= next {
+                    self.world.cables.set(&mut self.world.fabric, &outage, up);
+                    self.switched = at;
+                }
+            }
+        }
         if !self.healed && next >= self.world.heals {
             self.healed = true;
             self.world.fabric.clear_rules();
@@ -270,6 +282,7 @@ impl<T: Watch> Run<'_, T> {
             _ => {
                 fabric.clear_rules();
                 fabric.set_links(Link { loss: Chance::ALWAYS, ..self.plan.program.link });
+                self.world.cables.cut(fabric);
                 self.healed = true;
                 Ok(())
             }

@@ -151,8 +151,11 @@ fn without_steps(program: &Program, start: usize, count: usize) -> Option<Progra
     (!less.steps.is_empty()).then_some(less)
 }
 
-const SIMPLER: [fn(&mut Program); 22] = [
+const SIMPLER: [fn(&mut Program); 25] = [
     |p| p.ipv6 = false,
+    |p| p.wiring = None,
+    |p| p.wiring.iter_mut().for_each(|wiring| wiring.outage = None),
+    |p| p.wiring.iter_mut().for_each(|wiring| wiring.lossless = false),
     |p| p.link.loss = Chance::NEVER,
     |p| p.link.duplicate = Chance::NEVER,
     |p| p.link.reorder = Chance::NEVER,

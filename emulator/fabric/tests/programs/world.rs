@@ -10,6 +10,7 @@ use ferroce_wire::RnrTimer;
 use crate::generate::MAX_INLINE;
 use crate::plan::{Plan, Range};
 use crate::program::*;
+use crate::wiring::{Cables, slowness};
 
 /// Registered memory at an address that does not depend on the run.
 pub(crate) struct Place {
@@ -80,6 +81,7 @@ pub(crate) struct World<T> {
     pub(crate) fabric: Fabric<T>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) ends: Vec<Live>,
+    pub(crate) cables: Cables,
     /// When the faults of links end.
     pub(crate) heals: Time,
 }
@@ -95,10 +97,13 @@ impl<T: Watch> World<T> {
         let mut fabric = Fabric::new(program.seed);
         fabric.set_links(program.link);
         program.rules.iter().for_each(|rule| fabric.add_rule(*rule));
-        let mut world = World { fabric, hosts: Vec::new(), ends: Vec::new(), heals: Time::ZERO };
+        let (hosts, ends, cables) = (Vec::new(), Vec::new(), Cables::default());
+        let mut world = World { fabric, hosts, ends, cables, heals: Time::ZERO };
         for (index, host) in program.hosts.iter().enumerate() {
             world.add_host(plan, index, host);
         }
+        let ids: Vec<_> = world.hosts.iter().map(|host| host.id).collect();
+        world.cables = Cables::lay(&mut world.fabric, plan, &ids);
         for end in &plan.ends {
             world.add_end(plan, end.end);
         }
@@ -320,6 +325,6 @@ fn timeout_code(plan: &Plan) -> u8 {
     let delays = (latency + jitter + reorder_by).as_nanos() as u64 + 70_000;
     // Everything, sent at the rate of the slowest port, 10 Gbit/s, with as much again for headers.
     let sending = plan.total_bytes() * 2;
-    let least = 8 * (delays + sending);
+    let least = 8 * (delays + sending) * u64::from(slowness(&plan.program));
     (1..31).find(|code| 4096 << code >= least).expect("a program of less than an hour")
 }
