@@ -119,7 +119,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
 
 /// The demo in slow motion, on a screen.
 fn play(args: &Args, options: &Options, stop: &AtomicBool) -> Result<Outcome, Failure> {
-    let stage = stage::udp_links().and_then(|links| Stage::new(links, options.seed, options.faults));
+    let nature = &args.nature.personality;
+    let stage = stage::udp_links().and_then(|links| Stage::new(links, options.seed, options.faults, nature));
     let stage = stage.map_err(|error| could_not_begin(&error))?;
     let played = tui::play(App::new(stage, look(args.ascii)), stop).map_err(|error| {
         Failure::new(format_args!("cannot use the terminal: {error}"), "'ferroce demo --plain' needs none")

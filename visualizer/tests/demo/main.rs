@@ -7,6 +7,7 @@ mod stage;
 
 use std::net::IpAddr;
 
+use ferroce_engine::Personality;
 use ferroce_net::{Hub, Link};
 use ferroce_visualizer::demo::FaultShares;
 use ferroce_visualizer::demo::stage::Stage;
@@ -16,10 +17,14 @@ const FAULTS: FaultShares = FaultShares { drop: 0.08, duplicate: 0.04, reorder: 
 
 /// A stage without sockets, on which the seed decides everything.
 fn stage(seed: u64, faults: FaultShares) -> Stage {
+    stage_of(&Personality::default(), seed, faults)
+}
+
+fn stage_of(nature: &Personality, seed: u64, faults: FaultShares) -> Stage {
     let hub = Hub::new();
     let link = |addr: &str| {
         let addr: IpAddr = addr.parse().unwrap();
         (addr, Box::new(hub.link(&[addr]).unwrap()) as Box<dyn Link>)
     };
-    Stage::new([link("192.0.2.1"), link("192.0.2.2")], seed, faults).unwrap()
+    Stage::new([link("192.0.2.1"), link("192.0.2.2")], seed, faults, nature).unwrap()
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use ferroce_engine::{Time, TraceEvent};
+use ferroce_engine::{Personality, Time, TraceEvent};
 use ferroce_visualizer::demo::stage::{Fate, News, Stage, udp_links};
 use ferroce_visualizer::demo::{FaultShares, Operation};
 
-use crate::{FAULTS, stage};
+use crate::{FAULTS, stage, stage_of};
 
 /// Lets 1.5 ms pass in steps as a screen would, and returns the news.
 fn watch(stage: &mut Stage) -> Vec<News> {
@@ -29,12 +29,20 @@ fn verified(news: &[News]) -> HashSet<Operation> {
 
 #[test]
 fn every_operation_is_verified_over_real_sockets_while_packets_suffer() {
-    let mut stage = Stage::new(udp_links().unwrap(), 3, FAULTS).unwrap();
+    let mut stage = Stage::new(udp_links().unwrap(), 3, FAULTS, &Personality::default()).unwrap();
     let news = watch(&mut stage);
     assert_eq!(verified(&news), HashSet::from(Operation::ALL));
     for fate in [Fate::Passes, Fate::Lost, Fate::Doubled, Fate::Late, Fate::Damaged] {
         let met = news.iter().any(|news| matches!(news, News::Landed { fate: other, .. } if *other == fate));
         assert!(met, "{fate:?} never happened");
+    }
+}
+
+#[test]
+fn every_personality_brings_every_operation_through() {
+    for nature in Personality::all() {
+        let news = watch(&mut stage_of(&nature, 3, FAULTS));
+        assert_eq!(verified(&news), HashSet::from(Operation::ALL), "{}", nature.name);
     }
 }
 

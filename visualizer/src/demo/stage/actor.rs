@@ -28,13 +28,20 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(name: &str, addr: std::net::IpAddr, link: Box<dyn Link>, seed: u64) -> Actor {
+    pub(super) fn new(
+        name: &str,
+        addr: std::net::IpAddr,
+        link: Box<dyn Link>,
+        seed: u64,
+        nature: &Personality,
+    ) -> Actor {
         let personality = Personality {
             window: 16,
             // However much is lost, something passes in the end.
             retry_7_is_infinite: true,
             // Numbers that a person can read and compare.
-            ..Personality::predictable()
+            numbering: Personality::predictable().numbering,
+            ..nature.clone()
         };
         let config = DeviceConfig { personality, ..DeviceConfig::new(name, [addr]) };
         Actor {

@@ -11,7 +11,7 @@ mod wire;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ferroce_engine::{PathMtu, Psn, RnrTimer, Snapshot, Time, TraceEvent, Wc};
+use ferroce_engine::{PathMtu, Personality, Psn, RnrTimer, Snapshot, Time, TraceEvent, Wc};
 use ferroce_net::{IcrcCheck, Link, UdpLink};
 
 use super::addresses::on_free_addresses;
@@ -107,13 +107,22 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Puts two NICs at these addresses on these links and connects them.
+    /// Puts two NICs of this nature, but with numbers that are easy to read, at these addresses on these links, and
+    /// connects them.
     ///
     /// # Errors
     /// When a verb is refused.
-    pub fn new(links: Links, seed: u64, shares: FaultShares) -> Result<Stage, DemoError> {
+    pub fn new(
+        links: Links,
+        seed: u64,
+        shares: FaultShares,
+        nature: &Personality,
+    ) -> Result<Stage, DemoError> {
         let [(addr_a, link_a), (addr_b, link_b)] = links;
-        let mut actors = [Actor::new("A", addr_a, link_a, seed), Actor::new("B", addr_b, link_b, seed ^ 1)];
+        let mut actors = [
+            Actor::new("A", addr_a, link_a, seed, nature),
+            Actor::new("B", addr_b, link_b, seed ^ 1, nature),
+        ];
         let [a, b] = &mut actors;
         let sides = [Side::open(a, addr_a, 12)?, Side::open(b, addr_b, 12)?];
         let sizes = Sizes::short(MTU);
