@@ -11,6 +11,7 @@ use super::connection::{Connection, Connections};
 use super::detail::Detail;
 use super::ending::death;
 use super::finding::{Draft, Findings};
+use super::pauses::Pauses;
 use super::report::{ConnectionReport, EndReport, Report};
 use super::sighting::{Decoded, IcrcCheck, Sighting};
 use super::stream::Context;
@@ -33,6 +34,7 @@ pub(super) struct Analysis {
     pub(super) asked: BTreeMap<(IpAddr, u32), Asked>,
     /// The Q_Key of the first datagram to each queue pair.
     qkeys: HashMap<(IpAddr, Qpn), u32>,
+    pub(super) pauses: Pauses,
     trail: Trail,
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Counts {
     undecodable: u64,
     other: u64,
     pub(super) roce_v1: u64,
+    /// Packets on links that are not understood, the first of them, and the link type of that.
+    pub(super) unknown_link: (u64, u64, u16),
     icrc_ok: u64,
     icrc_bad: u64,
     icrc_rxe_flush: u64,
@@ -73,6 +77,16 @@ impl Analysis {
         }
         match decoded {
             Decoded::Other => self.counts.other += 1,
+            Decoded::Pause(frame) => {
+                self.counts.other += 1;
+                self.pauses.take(frame, number, time.unwrap_or(0));
+            }
+            Decoded::UnknownLink(link) => {
+                self.counts.other += 1;
+                let (count, first, of_first) = self.counts.unknown_link;
+                self.counts.unknown_link =
+                    if count == 0 { (1, number, *link) } else { (count + 1, first, of_first) };
+            }
             Decoded::RoceV1 => {
                 self.counts.other += 1;
                 self.counts.roce_v1 += 1;
@@ -129,6 +143,11 @@ impl Analysis {
         self.trail.add(s, index, side);
         let connection = &mut self.connections.all[index];
         match s.opcode().service() {
+            Service::Cnp => connection.paces[1 - side].asked(s.number, s.time),
+            _ if s.payload_len > 0 => connection.paces[side].sent(s.time, s.payload_len),
+            _ => {}
+        }
+        match s.opcode().service() {
             Service::Ud => {
                 let stream = &mut connection.streams[side];
                 stream.requests += 1;
@@ -177,6 +196,7 @@ impl Analysis {
             CmMessage::Req(req) => {
                 let service = if req.transport == 0 { Service::Rc } else { Service::Uc };
                 let mtu = PathMtu::from_ib_value(req.path_mtu);
+                self.check_gids(s, &req.primary, (connection, side));
                 let asked = Asked { qpn: req.local_qpn, mtu, service, ..Asked::new(s, connection, side) };
                 self.ask(s, req.local_id, asked);
             }

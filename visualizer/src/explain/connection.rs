@@ -12,6 +12,7 @@ use ferroce_wire::flow::{flow_label_for_qps, port_from_flow_label};
 use ferroce_wire::{PathMtu, Position, Qpn, Service};
 use serde::Serialize;
 
+use super::pace::Pace;
 use super::sighting::Sighting;
 use super::stream::Stream;
 
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     pub(super) mtu: Option<PathMtu>,
     /// Requests by the end that sends them.
     pub(super) streams: [Stream; 2],
+    /// How fast each end sends data.
+    pub(super) paces: [Pace; 2],
     /// Packets by the end that sends them.
     pub(super) packets: [u64; 2],
     /// CNPs by the end that sends them, and the first of them.
@@ -200,12 +203,14 @@ impl Connections {
     fn merge(&mut self, mine: usize, other: usize) -> (usize, usize) {
         let (kept, gone) = (mine.min(other), mine.max(other));
         let stream = std::mem::take(&mut self.all[gone].streams[0]);
+        let pace = std::mem::take(&mut self.all[gone].paces[0]);
         let [packets, _] = self.all[gone].packets;
         let Connection { ends, congested, pkeys, last_packet, mtu, service, .. } = self.all[gone];
         self.all[gone].merged_into = Some(kept);
         let connection = &mut self.all[kept];
         connection.ends[0].qpn = ends[1].qpn;
         connection.streams[1] = stream;
+        connection.paces[1] = pace;
         connection.packets[1] = packets;
         connection.congested[1] = congested[0];
         connection.pkeys[1] = pkeys[0];
@@ -267,6 +272,7 @@ impl Connections {
             pairing: None,
             mtu: None,
             streams: Default::default(),
+            paces: Default::default(),
             packets: [0, 0],
             notifications: [(0, 0); 2],
             congested: [(0, 0); 2],
@@ -281,7 +287,7 @@ impl Connections {
 }
 
 /// The item of an iterator that has just one.
-fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+pub(super) fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     let first = items.next()?;
     items.next().is_none().then_some(first)
 }

@@ -1,5 +1,7 @@
 //! What findings can be about, and how bad and how sure each kind is.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use ferroce_wire::cm::{RejectReason, SidrStatus};
 use ferroce_wire::{NakCode, Opcode, Psn, Reth, RnrTimer};
 
@@ -16,6 +18,8 @@ pub(super) enum Cause {
     LostResponse(u64),
     /// Nothing that was captured; so many nanoseconds had passed since the requester's last packet.
     Silence(u64),
+    /// The same, when only the answer to the last packet was due, and it came after this.
+    Tail(u64),
 }
 
 impl Cause {
@@ -23,7 +27,7 @@ impl Cause {
     pub(super) fn packet(self) -> Option<u64> {
         match self {
             Self::SequenceNak(packet) | Self::RnrNak(packet) | Self::LostResponse(packet) => Some(packet),
-            Self::Silence(_) => None,
+            Self::Silence(_) | Self::Tail(_) => None,
         }
     }
 }
@@ -35,6 +39,7 @@ pub(super) enum Detail {
     PacketsCut { count: u64 },
     TooMuch { what: &'static str, count: u64 },
     RoceV1 { count: u64 },
+    UnknownLink { count: u64, link: u16 },
     Undecodable { reason: String },
     IcrcWrong { found: u32, expected: u32 },
     IcrcRxeFlush,
@@ -52,6 +57,9 @@ pub(super) enum Detail {
     Congestion { notifications: u64 },
     Marked { packets: u64 },
     NoNotification { packets: u64 },
+    NoSlowdown { asked: u64, before: u64, after: u64 },
+    PauseStorm { port: [u8; 6], priority: usize, frames: u64, paused: u64, of: u64 },
+    Paused { port: [u8; 6], frames: u64, paused: u64 },
     OpcodeOrder { opcode: Opcode, psn: Psn, inside: bool },
     WrongSize { opcode: Opcode, len: usize, mtu: Option<usize> },
     MtuDiffers { len: usize, mtu: usize, responder: bool },
@@ -68,6 +76,8 @@ pub(super) enum Detail {
     Stalled { psn: Psn, request: u64, delay: u64, usual: u64 },
     OneSided { requests: u64 },
     PkeyDiffers { keys: [u16; 2] },
+    AnswerElsewhere { to: IpAddr, from: IpAddr, back_to: IpAddr },
+    GidNamed { named: Ipv6Addr, address: IpAddr },
     QkeyDiffers { first: u32, other: u32, gsi: bool },
     OnePort { connections: usize, port: u16 },
     Rejected { reason: RejectReason },
@@ -118,6 +128,7 @@ impl Detail {
             Self::PacketsCut { .. } => ("cap.truncated", Note, Certain),
             Self::TooMuch { .. } => ("cap.too-much", Note, Certain),
             Self::RoceV1 { .. } => ("cap.roce-v1", Note, Certain),
+            Self::UnknownLink { .. } => ("cap.unknown-link", Warning, Certain),
             Self::Undecodable { .. } => ("wire.undecodable", Error, Certain),
             Self::IcrcWrong { .. } => ("wire.icrc-bad", Error, Certain),
             Self::IcrcRxeFlush => ("wire.icrc-rxe-flush", Warning, Certain),
@@ -128,6 +139,7 @@ impl Detail {
                 ("rtx.spurious", Warning, Likely)
             }
             Self::Retransmission { cause: Cause::Silence(_), .. } => ("rtx.timeout", Warning, Likely),
+            Self::Retransmission { cause: Cause::Tail(_), .. } => ("rtx.tail-loss", Warning, Likely),
             Self::Gap { fate: Fate::Acked(_), .. } => ("cap.unseen-acked", Note, Certain),
             Self::Gap { .. } => ("psn.gap", Warning, Certain),
             Self::LateArrival { .. } => ("psn.reorder", Warning, Likely),
@@ -181,6 +193,11 @@ impl Detail {
         match self {
             Self::Marked { .. } => ("ecn.marked", Note, Certain),
             Self::NoNotification { .. } => ("ecn.no-cnp", Warning, Likely),
+            Self::NoSlowdown { .. } => ("cnp.no-slowdown", Warning, Likely),
+            Self::PauseStorm { .. } => ("pfc.storm", Warning, Likely),
+            Self::Paused { .. } => ("pfc.paused", Note, Certain),
+            Self::AnswerElsewhere { .. } => ("gid.differs", Error, Likely),
+            Self::GidNamed { .. } => ("gid.differs", Warning, Certain),
             Self::OpcodeOrder { .. } => ("wire.opcode-order", Error, Certain),
             Self::WrongSize { .. } => ("wire.len-mtu", Error, Certain),
             Self::MtuDiffers { .. } => ("mtu.differs", Error, Likely),

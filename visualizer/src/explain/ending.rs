@@ -9,6 +9,7 @@ use super::analysis::Analysis;
 use super::connection::Connection;
 use super::detail::{Detail, Peer};
 use super::finding::{Draft, Duration, Findings};
+use super::pace::Unmoved;
 use crate::why::{Death, Reason};
 
 /// Connections over one UDP source port from which on that is worth a word.
@@ -32,6 +33,8 @@ impl Analysis {
             }
         }
         self.shared_ports();
+        self.answers_from_elsewhere();
+        self.pauses.finish(end, &mut self.findings);
         for asked in self.asked.values().filter(|asked| !asked.answered) {
             let detail = Detail::CmUnanswered { sends: asked.sends };
             self.findings.add(Some((asked.connection, asked.side)), asked.packet, detail);
@@ -42,6 +45,10 @@ impl Analysis {
             (old, Detail::RoceV1 { count: old }),
             (more, Detail::TooMuch { what: "packets of connections", count: more }),
         ];
+        let (unknown, first, link) = self.counts.unknown_link;
+        if unknown > 0 {
+            self.findings.add(None, first, Detail::UnknownLink { count: unknown, link });
+        }
         for (_, detail) in notes.into_iter().filter(|(count, _)| *count > 0) {
             self.findings.add(None, 0, detail);
         }
@@ -101,6 +108,9 @@ fn congestion(findings: &mut Findings, connection: &Connection, (index, side): (
         findings.add(about, first_asked, Detail::Congestion { notifications: asked });
     } else if marked > 0 && connection.packets[1 - side] > 0 {
         findings.add(about, first_marked, Detail::NoNotification { packets: marked });
+    }
+    if let Some(Unmoved { packet, asked, before, after }) = connection.paces[side].unmoved() {
+        findings.add(about, packet, Detail::NoSlowdown { asked, before, after });
     }
 }
 

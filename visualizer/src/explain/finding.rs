@@ -121,6 +121,31 @@ impl Findings {
     }
 }
 
+/// Bits per second in the unit that suits them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate(pub(super) u64);
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bits @ 1_000_000_000.. => write!(f, "{:.2} Gb/s", bits as f64 / 1e9),
+            bits => write!(f, "{:.2} Mb/s", bits as f64 / 1e6),
+        }
+    }
+}
+
+/// The address of an Ethernet port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mac(pub(super) [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, rest @ ..] = self.0;
+        write!(f, "{first:02x}")?;
+        rest.iter().try_for_each(|byte| write!(f, ":{byte:02x}"))
+    }
+}
+
 /// A span of time in the unit that suits it.
 #[derive(Clone, Copy, Debug)]
 pub struct Duration(

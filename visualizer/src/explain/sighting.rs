@@ -20,8 +20,22 @@ pub enum Decoded<'a> {
     Fragment,
     /// RoCE version 1, directly over Ethernet: not understood here.
     RoceV1,
+    /// A frame that asks the neighbour to pause, or to go on.
+    Pause(PauseFrame),
+    /// The file has a link type under which no IP is known to be found.
+    UnknownLink(u16),
     /// Something else.
     Other,
+}
+
+/// A frame of priority-based flow control (IEEE 802.1Qbb) or of the older one for a whole link (802.3 annex 31B).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PauseFrame {
+    /// The port that asks.
+    pub src: [u8; 6],
+    /// For how long each priority is to pause, in units of 512 bit times; 0 lets it go on. `None` for those of which
+    /// the frame does not speak.
+    pub quanta: [Option<u16>; 8],
 }
 
 /// A RoCEv2 packet that was seen.
@@ -81,6 +95,8 @@ pub(super) fn decode<'a>(record: &Record<'a>, scratch: &'a mut Vec<u8>) -> Decod
     let ip_at = match find_ip(record.link, record.data) {
         Network::Ip(ip_at) => ip_at,
         Network::RoceV1 => return Decoded::RoceV1,
+        Network::Pause(frame) => return Decoded::Pause(frame),
+        Network::UnknownLink(link) => return Decoded::UnknownLink(link),
         Network::Other => return Decoded::Other,
     };
     let kept = record.data.len();
@@ -166,6 +182,8 @@ enum Network {
     /// An IP packet may begin at this byte of the record.
     Ip(usize),
     RoceV1,
+    Pause(PauseFrame),
+    UnknownLink(u16),
     Other,
 }
 
@@ -188,6 +206,7 @@ fn find_ip(link: Option<u16>, data: &[u8]) -> Network {
         // Four bytes of address family, in the byte order of the machine that captured. IP says it as well.
         Some(NULL | LOOP) if data.len() > 4 => Network::Ip(4),
         Some(RAW_BSD | RAW_OPENBSD | RAW | IPV4 | IPV6) => Network::Ip(0),
+        Some(unknown) if !matches!(unknown, NULL | LOOP) => Network::UnknownLink(unknown),
         _ => Network::Other,
     }
 }
@@ -195,6 +214,7 @@ fn find_ip(link: Option<u16>, data: &[u8]) -> Network {
 /// Looks at the EtherType at `type_at`; what it names begins at `next`, after any 802.1Q tags.
 fn after_ethertype(data: &[u8], type_at: usize, next: usize) -> Network {
     const ROCE_V1: u16 = 0x8915;
+    const MAC_CONTROL: u16 = 0x8808;
     let (mut type_at, mut next) = (type_at, next);
     loop {
         let Some(&[high, low]) = data.get(type_at..type_at + 2) else { return Network::Other };
@@ -202,9 +222,34 @@ fn after_ethertype(data: &[u8], type_at: usize, next: usize) -> Network {
             0x0800 | 0x86DD if next <= data.len() => return Network::Ip(next),
             0x8100 | 0x88A8 | 0x9100 => (type_at, next) = (next + 2, next + 4),
             ROCE_V1 => return Network::RoceV1,
+            MAC_CONTROL => return pause_frame(data, next).map_or(Network::Other, Network::Pause),
             _ => return Network::Other,
         }
     }
+}
+
+/// A MAC control frame whose opcode stands at `at`, if it is about pauses. The sender's address is known from Ethernet
+/// only, the one link on which such frames are captured.
+fn pause_frame(data: &[u8], at: usize) -> Option<PauseFrame> {
+    const PAUSE: u16 = 0x0001;
+    const PRIORITY_PAUSE: u16 = 0x0101;
+    let word = |index: usize| {
+        let bytes = data.get(at + 2 * index..)?.first_chunk()?;
+        Some(u16::from_be_bytes(*bytes))
+    };
+    let quanta = match word(0)? {
+        PAUSE => [Some(word(1)?); 8],
+        PRIORITY_PAUSE => {
+            let enabled = word(1)?;
+            let mut quanta = [None; 8];
+            for (priority, quanta) in quanta.iter_mut().enumerate().filter(|(n, _)| enabled >> n & 1 == 1) {
+                *quanta = Some(word(2 + priority)?);
+            }
+            quanta
+        }
+        _ => return None,
+    };
+    Some(PauseFrame { src: *data.get(6..)?.first_chunk()?, quanta })
 }
 
 /// Whether this is an IPv4 packet with "more fragments".

@@ -42,6 +42,8 @@ pub(super) struct Stream {
     pub(super) resent: u64,
     /// Answers of any kind.
     pub(super) responses: u64,
+    /// The PSN of the latest of them.
+    pub(super) last_answer: Option<Psn>,
     /// The oldest request seen. What comes from before it was sent, or held up, before the capture saw it.
     origin: Option<Psn>,
     /// The finding that the responder waits for something from before it.
@@ -53,6 +55,8 @@ pub(super) struct Stream {
     run: Option<Run>,
     asked: Option<(Psn, Cause)>,
     acked: Option<(Psn, u64)>,
+    /// The last packet of those sent again because the answer to it, and no other, was due.
+    tail: Option<(Psn, DraftId)>,
     recent: Vec<(Psn, u32, u64)>,
     last_time: u64,
 }
@@ -166,6 +170,7 @@ impl Stream {
     pub(super) fn response(&mut self, s: &Sighting<'_>, cx: &mut Context<'_>) {
         self.responses += 1;
         let psn = s.headers.bth.psn;
+        self.last_answer = Some(psn);
         let next = match self.next {
             Some(Next::At(next)) => Some(next),
             _ => None,
@@ -176,6 +181,7 @@ impl Stream {
             Operation::AtomicAck => {
                 self.rules.atomic(s, cx);
                 self.acked_up_to(psn - 1, s, cx);
+                self.tail_answered(psn, cx);
                 self.pending.answered(psn);
             }
             _ => self.read_response(s, cx),
@@ -325,7 +331,26 @@ impl Stream {
             _ => Detail::Retransmission { from: psn, to: psn, cause, acked_by },
         };
         let draft = cx.findings.add(Some(cx.about), s.number, detail);
+        let silent = matches!(cause, Cause::Silence(_)) && acked_by.is_none() && !unseen;
+        self.tail = self.awaited_tail().filter(|_| silent).map(|last| (last, draft));
         self.run = Some(Run { draft, next: after, cause, packets: 1, doubtful: unseen });
+    }
+
+    /// The last request that was sent, if an answer is due to this one only.
+    fn awaited_tail(&self) -> Option<Psn> {
+        let (1, request) = self.pending.unanswered()? else { return None };
+        let Some(Next::At(next)) = self.next else { return None };
+        (request.len > 0 || request.psn.next() == next).then_some(request.psn)
+    }
+
+    /// An answer to this request came.
+    fn tail_answered(&mut self, psn: Psn, cx: &mut Context<'_>) {
+        let Some((_, draft)) = self.tail.take_if(|(last, _)| !psn.is_before(*last)) else { return };
+        if let Some(Detail::Retransmission { cause, .. }) = cx.findings.draft(draft).map(|d| &mut d.detail)
+            && let Cause::Silence(nanos) = *cause
+        {
+            *cause = Cause::Tail(nanos);
+        }
     }
 
     /// Whatever comes next does not continue the packets sent again.
@@ -414,6 +439,7 @@ impl Stream {
         if self.acked.is_none_or(|(acked, _)| psn.is_after(acked)) {
             self.acked = Some((psn, number));
         }
+        self.tail_answered(psn, cx);
         if let Some(request) = self.pending.acked_by(psn) {
             self.rules.answered(request, s, cx);
         }
@@ -434,6 +460,8 @@ impl Stream {
         let psn = s.headers.bth.psn;
         let Some(read) = self.pending.read_at(psn, cx.mtu) else { return };
         let first = read.psn;
+        self.tail_answered(first, cx);
+        let Some(read) = self.pending.read_at(psn, cx.mtu) else { return };
         let mut lost = None;
         if psn.is_after(read.next_response) {
             let (from, to) = (read.next_response, psn - 1);

@@ -5,7 +5,7 @@ use std::fmt;
 use ferroce_wire::{NakCode, Psn};
 
 use super::detail::{Cause, Detail, Fate, Peer, Target};
-use super::finding::Duration;
+use super::finding::{Duration, Mac, Rate};
 
 /// A finding in words; the two names are those of the requester and the responder.
 pub(super) fn sentence(detail: &Detail, requester: &str, responder: &str) -> String {
@@ -87,6 +87,12 @@ impl Sentence<'_> {
             Cause::Silence(nanos) => write!(
                 f,
                 ", {} after its last packet. No NAK in the capture asked for it: a timeout.",
+                Duration(*nanos)
+            )?,
+            Cause::Tail(nanos) => write!(
+                f,
+                ", {} after its last packet: a timeout. Only the answer to that last packet was due. It was lost, or \
+                 the end of the burst was: no packet came after it to show the responder that one is missing.",
                 Duration(*nanos)
             )?,
         }
@@ -194,6 +200,14 @@ impl Sentence<'_> {
                 Duration(*delay),
                 Duration(*usual)
             ),
+            other => self.ends(other, f),
+        }
+    }
+
+    /// Two ends that do not fit each other, or do not hear each other.
+    fn ends(&self, detail: &Detail, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requester, responder, .. } = self;
+        match detail {
             Detail::OneSided { requests } => write!(
                 f,
                 "{requests} requests of {requester} and no answer of {responder}, yet nothing is sent again: \
@@ -203,6 +217,24 @@ impl Sentence<'_> {
                 f,
                 "{requester} sends in partition {one:#06x}, {responder} in {other:#06x}: each drops the \
                  other's packets without a word. Both need one P_Key, and one of them full membership."
+            ),
+            Detail::NoSlowdown { asked, before, after } => write!(
+                f,
+                "{responder} asked {requester} {asked} times to slow down (CNP), but it sends {} as before {}: it does \
+                 not react to congestion.",
+                Rate(*after),
+                Rate(*before)
+            ),
+            Detail::AnswerElsewhere { to, from, back_to } => write!(
+                f,
+                "{requester} sends to {to}, but what looks like the answer comes from {from} and goes to {back_to}: \
+                 each queue pair drops what is not from the address that it was given. Give both ends GIDs of the \
+                 same two addresses (GID index, IPv4 or IPv6)."
+            ),
+            Detail::GidNamed { named, address } => write!(
+                f,
+                "this connection request names the GID {named}, but the packet has the address {address}: the queue \
+                 pairs will not take each other's packets."
             ),
             other => self.contents(other, f),
         }
@@ -285,6 +317,29 @@ fn about_file(detail: &Detail, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Detail::RoceV1 { count } => {
             write!(f, "{count} packets are RoCE version 1, which is not explained here.")
         }
+        Detail::UnknownLink { count, link } => {
+            write!(
+                f,
+                "{count} packets were captured on a link of type {link} (www.tcpdump.org/linktypes.html), under which \
+                 no IP is looked for here. Capture on the Ethernet device, or with 'tcpdump -i any'."
+            )
+        }
+        Detail::PauseStorm { port, priority, frames, paused, of } => write!(
+            f,
+            "the port {} asks its neighbour to pause priority {priority} for {} of {}, in {frames} frames, if the \
+             link has 10 Gb/s: a pause storm. It stops all who send to it, and those who share a queue with them; look \
+             for a host that does not take its packets.",
+            Mac(*port),
+            Duration(*paused),
+            Duration(*of)
+        ),
+        Detail::Paused { port, frames, paused } => write!(
+            f,
+            "the port {} asks its neighbour in {frames} frames to pause, for {} at most in any priority if the link has \
+             10 Gb/s.",
+            Mac(*port),
+            Duration(*paused)
+        ),
         Detail::Undecodable { reason } => write!(f, "not a packet: {reason}."),
         Detail::Fragment => write!(
             f,

@@ -60,7 +60,7 @@ fn losses_are_followed_from_gap_to_retransmission() {
     assert!(report.findings[2].text.contains("the NAK in packet 4"));
 
     // The acknowledgement of packet 7 never came, so all was sent once more.
-    assert_eq!((report.findings[3].kind, &report.findings[3].packets), ("rtx.timeout", &vec![8, 9, 10]));
+    assert_eq!((report.findings[3].kind, &report.findings[3].packets), ("rtx.tail-loss", &vec![8, 9, 10]));
 
     // Nothing of what was sent again counts twice.
     let [client, server] = &report.connections[0].ends;

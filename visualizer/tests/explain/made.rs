@@ -133,6 +133,40 @@ fn all_kinds_of_link_are_understood() {
 }
 
 #[test]
+fn a_link_that_is_not_understood_is_said_to_be_so() {
+    // IEEE 802.11 with a radio header.
+    let report = report(&file(Form::Ng, 127, &[vec![0; 60], frame(1)]));
+    assert_eq!((report.packets, report.roce, report.other), (2, 0, 2));
+    assert_eq!(kinds(&report), ["cap.unknown-link"]);
+    let text = &report.findings[0].text;
+    assert!(text.starts_with("2 packets") && text.contains("type 127"), "{text}");
+}
+
+#[test]
+fn pauses_of_a_whole_link_count_and_broken_ones_do_no_harm() {
+    let pause = |quanta: u16| {
+        let [high, low] = quanta.to_be_bytes();
+        [&[1, 0x80, 0xC2, 0, 0, 1, 2, 0, 0, 0, 0, 7][..], &[0x88, 0x08, 0, 1, high, low], &[0; 42]].concat()
+    };
+    // 65,535 quanta are 3.4 ms at 10 Gb/s, and a millisecond later comes the next.
+    let storm: Vec<Vec<u8>> = (0..40).map(|_| pause(0xFFFF)).collect();
+    let storm = report(&file(Form::Ng, 1, &storm));
+    assert_eq!(kinds(&storm), ["pfc.storm"]);
+    let text = &storm.findings[0].text;
+    assert!(
+        text.contains("02:00:00:00:00:07") && text.contains("39.0 ms of 39.0 ms, in 40 frames"),
+        "{text}"
+    );
+
+    let short = report(&file(Form::Ng, 1, &[pause(100), pause(0), pause(1), pause(0)]));
+    assert_eq!(kinds(&short), ["pfc.paused"]);
+    for len in 0..20 {
+        let cut = report(&file(Form::Ng, 1, &[pause(0xFFFF)[..len].to_vec()]));
+        assert_eq!(cut.findings.len(), usize::from(len >= 18), "{len}: {:?}", cut.findings);
+    }
+}
+
+#[test]
 fn ethernet_padding_and_other_traffic_do_no_harm() {
     let mut padded = frame(1);
     padded.extend([0; 12]);

@@ -50,6 +50,7 @@ Findings, by what they are about:
   read.*         packets of a READ response are missing, or it is too short
   rtx.nak        sent again because a NAK asked for it
   rtx.timeout    sent again because no answer came
+  rtx.tail-loss  sent again because the end of a burst, or the answer to it, was lost
   rtx.spurious   sent again although it had been acknowledged
   rtx.rnr        sent again because the receiver had not been ready
   rtx.read       sent again because READ responses were lost
@@ -59,9 +60,10 @@ Findings, by what they are about:
   ack.*, msn.*   acknowledgements that are late, or say what cannot be
   mem.access     refused: R_Key, rights or range; the connection is over
   op.*, atomic.* refused, failed, or carried out twice
-  mtu.*, pkey.*, qkey.*  the two ends do not agree
+  gid.*, mtu.*, pkey.*, qkey.*  the two ends do not agree
   req.*, cm.*    nobody answered, or a connection request was rejected
   ecn.*, ecmp.*  congestion, and what was done about it
+  cnp.*, pfc.*   senders that do not slow down, ports that stop others
   wire.*         packets damaged on the way, or not packets at all
   cap.*, file.*  about the capture, not about the traffic
 ")]
@@ -214,6 +216,8 @@ fn print_packet(out: &mut impl Write, number: u64, elapsed: u64, decoded: &Decod
         Decoded::Undecodable(reason) => writeln!(out, "{BAD}undecodable: {reason}{BAD:#}"),
         Decoded::Fragment => writeln!(out, "{BAD}IP fragment{BAD:#}"),
         Decoded::RoceV1 => writeln!(out, "{FAINT}RoCE version 1{FAINT:#}"),
+        Decoded::Pause(_) => writeln!(out, "{WARN}pause frame{WARN:#}"),
+        Decoded::UnknownLink(link) => writeln!(out, "{WARN}link type {link} is unknown{WARN:#}"),
         Decoded::Other => writeln!(out, "{FAINT}not RoCE{FAINT:#}"),
     }
 }

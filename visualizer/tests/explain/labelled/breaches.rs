@@ -1,9 +1,11 @@
 //! Captures of a clean run in which one thing was changed.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ferroce_engine::*;
 use ferroce_fabric::*;
+use ferroce_wire::cm::{CmMad, CmMessage};
 use ferroce_wire::{AtomicAckEth, Bth, Deth, Headers, Opcode, Operation, Packet, Position, Qpn};
 
 use super::Labelled;
@@ -14,7 +16,7 @@ use super::world::*;
 type Change = fn(&mut Vec<Caught>, u64) -> Vec<&'static str>;
 
 /// All changes.
-pub(super) const CHANGES: [(&str, Change); 17] = [
+pub(super) const CHANGES: [(&str, Change); 19] = [
     ("opcode order", |caught, seed| {
         let at = nth(caught, seed, |c| c.packet().headers.bth.opcode == Opcode::RC_WRITE_MIDDLE);
         caught[at].change(|headers, _| headers.bth.opcode = Opcode::RC_SEND_MIDDLE);
@@ -78,6 +80,47 @@ pub(super) const CHANGES: [(&str, Change); 17] = [
         cnp.seal();
         caught.insert(at, cnp);
         vec!["ecn.cnp"]
+    }),
+    ("elsewhere", |caught, seed| {
+        let at = nth(caught, seed, |c| c.packet().headers.bth.opcode == Opcode::RC_SEND_ONLY);
+        let request = caught[at].clone();
+        let psn = request.packet().headers.bth.psn;
+        let mut answer =
+            caught[at..].iter().find(|c| c.from == 1 && c.packet().headers.bth.psn == psn).unwrap().clone();
+        answer.addrs[0] = "10.9.9.9".parse().unwrap();
+        answer.seal();
+        let again = |n: u16| Caught {
+            at: request.at + Duration::from_millis(n.into()),
+            ident: 900 + n,
+            ..request.clone()
+        };
+        let mut again = [again(1), again(2)];
+        again.iter_mut().for_each(Caught::seal);
+        *caught = [request, answer].into_iter().chain(again).collect();
+        vec!["gid.differs", "rtx.timeout", "rtx.timeout", "req.unanswered"]
+    }),
+    ("GIDs in a request", |caught, seed| {
+        let model = caught[0].clone();
+        let [IpAddr::V4(src), IpAddr::V4(dst)] = model.addrs else { panic!("all addresses are IPv4") };
+        let wrong = Ipv4Addr::new(10, 7, 7, 7);
+        let (named, to) = if seed % 2 == 0 { (src, wrong) } else { (wrong, dst) };
+        // A REQ of zeros but for its path.
+        let mut payload = [0; 256];
+        payload[..4].copy_from_slice(&[1, 7, 2, 3]);
+        payload[17] = 0x10;
+        let mut mad = CmMad::parse(&payload).unwrap();
+        let CmMessage::Req(req) = &mut mad.message else { panic!("{:?}", mad.message) };
+        req.primary.local_gid = named.to_ipv6_mapped();
+        req.primary.remote_gid = to.to_ipv6_mapped();
+        let payload = mad.emit();
+        let deth = Deth { qkey: 0x8001_0000, reserved: 0, src_qp: Qpn::GSI };
+        let bth = Bth::new(Opcode::UD_SEND_ONLY, Qpn::GSI, Psn::new(1));
+        let packet = Packet::new(Headers { deth: Some(deth), ..Headers::new(bth) }, &payload);
+        let mut datagram = Caught { bytes: vec![0; packet.wire_len()], ..model };
+        packet.emit(&mut datagram.bytes).unwrap();
+        datagram.seal();
+        *caught = vec![datagram];
+        vec!["gid.differs", "cm.unanswered"]
     }),
     ("one side", |caught, _| {
         caught.retain(|c| c.from == 0);
@@ -160,7 +203,7 @@ pub(super) const CHANGES: [(&str, Change); 17] = [
             caught.insert(at + 1 + usize::from(number), nak);
         }
         caught.truncate(at + 3);
-        vec!["nak.seq", "nak.seq", "nak.repeat"]
+        vec!["nak.seq", "nak.seq", "nak.repeat", "req.unanswered"]
     }),
 ];
 
@@ -190,7 +233,7 @@ pub(super) fn cut_short(seed: u64) -> Labelled {
 pub(super) fn damaged(seed: u64) -> Labelled {
     let mut file = pcap(&run(seed), 1 << 16);
     file.truncate(file.len() - 9);
-    Labelled { name: "damaged", seed, file, truth: vec![("file.damaged", None)] }
+    Labelled { name: "damaged", seed, file, truth: vec![("file.damaged", None), ("req.unanswered", None)] }
 }
 
 /// One packet travels in pieces.
@@ -207,7 +250,7 @@ pub(super) fn fragmented(seed: u64) -> Labelled {
     Labelled {
         name: "fragmented",
         seed,
-        file: file(packets, 1 << 16),
+        file: file(RAW, packets, 1 << 16),
         truth: vec![("wire.fragmented", None)],
     }
 }

@@ -69,6 +69,22 @@ pub(super) fn deaf(seed: u64) -> Labelled {
     label("deaf", seed, &world, 1, truth)
 }
 
+/// The end of a message is lost, or its acknowledgement: only the timeout helps.
+pub(super) fn tail(seed: u64) -> Labelled {
+    let mut world = World::new(seed, Terms::default());
+    world.traffic(2, 3_000, &[WRITE]);
+    let [left, right] = world.ends.map(|end| end.host);
+    let answer = Match::from(right).opcode(Opcode::RC_ACKNOWLEDGE).nth(1);
+    let last = Match::from(left).opcode(Opcode::RC_SEND_LAST).nth(1);
+    world.fabric.add_rule(Rule::new(if seed.is_multiple_of(3) { answer } else { last }, Fate::Drop));
+    world.post(SEND(world.remote()), 3_000 + 500 * (seed % 5) as u32);
+    world.finish();
+    world.traffic(2, 3_000, &[WRITE]);
+    let truth = resent(&world, 0);
+    assert!(truth.iter().any(|(kind, _)| *kind == "rtx.tail-loss"), "{truth:?}");
+    label("tail", seed, &world, 0, truth)
+}
+
 /// A response to a READ is lost.
 pub(super) fn short_reads(seed: u64) -> Labelled {
     let mut world = World::new(seed, Terms::default());
@@ -171,14 +187,17 @@ fn position(world: &World, end: usize, is: impl Fn(&Caught) -> bool) -> u64 {
 
 /// The packets that the left end sends again, each run by its first packet that the capture has, and why; and the
 /// sequence NAKs.
-fn resent(world: &World, end: usize) -> Vec<Truth> {
+pub(super) fn resent(world: &World, end: usize) -> Vec<Truth> {
     let caught = world.tap(end);
     let number = |index| caught.iter().position(|c| c.from == 0 && c.index == index).map(|at| at as u64 + 1);
-    let mut truth = Vec::new();
+    let mut truth: Vec<Truth> = Vec::new();
     let (mut sent, mut why) = (0, None);
+    // Requests to which answers are due, the last that was sent, and what is said of the one that waits alone.
+    let (mut due, mut last, mut alone, mut tail) = (Vec::new(), None, false, None);
     for (_, event) in world.fabric.log().device(world.ends[0].host) {
         match event {
             TraceEvent::GoBack { cause, .. } => {
+                (tail, alone) = (None, due.len() == 1 && due.last().copied() == last);
                 why = Some(match cause {
                     LossCause::SequenceNak => "rtx.nak",
                     LossCause::ImpliedNak => "rtx.read",
@@ -186,11 +205,23 @@ fn resent(world: &World, end: usize) -> Vec<Truth> {
                     LossCause::Timeout => "rtx.timeout",
                 });
             }
-            TraceEvent::Sent { again, .. } => {
+            TraceEvent::Acknowledged { unacked, .. } => {
+                due.retain(|psn: &Psn| !psn.is_before(*unacked));
+                if let Some(tail) = tail.take_if(|_| due.is_empty()) {
+                    let truth: &mut Truth = &mut truth[tail];
+                    truth.0 = "rtx.tail-loss";
+                }
+            }
+            TraceEvent::Sent { again, psn, ack_request, .. } => {
+                if !*again {
+                    last = Some(*psn);
+                    due.extend(ack_request.then_some(*psn));
+                }
                 if *again
                     && let Some(kind) = why
                     && let Some(number) = number(sent)
                 {
+                    tail = (alone && kind == "rtx.timeout" && end == 0).then_some(truth.len());
                     truth.push((kind, Some(number)));
                     why = None;
                 }

@@ -2,6 +2,7 @@
 
 mod breaches;
 mod faults;
+mod network;
 mod world;
 
 use std::collections::BTreeMap;
@@ -25,16 +26,20 @@ struct Labelled {
 type Make = fn(u64) -> Labelled;
 
 fn all() -> Vec<Labelled> {
-    let families: [(Make, u64); 13] = [
+    let families: [(Make, u64); 17] = [
         (faults::clean, 16),
         (faults::lossy, 24),
         (faults::gaps, 30),
         (faults::deaf, 12),
+        (faults::tail, 8),
         (faults::short_reads, 6),
         (faults::not_ready, 9),
         (faults::refused, 12),
         (faults::cut, 6),
         (faults::disagree, 5),
+        (network::congested, 10),
+        (network::paused, 10),
+        (network::two_addresses, 5),
         (breaches::cut_short, 5),
         (breaches::damaged, 5),
         (breaches::fragmented, 5),

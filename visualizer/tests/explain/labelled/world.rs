@@ -1,6 +1,6 @@
 //! Runs in a fabric, and what a capture at one of the two hosts has of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ferroce_engine::Flow;
@@ -29,11 +29,13 @@ pub(super) struct Terms {
     pub(super) expected: Option<u32>,
     pub(super) mtus: [PathMtu; 2],
     pub(super) rnr_retry: u8,
+    /// The right end has a second address, and its queue pair that one, which the left end does not know.
+    pub(super) other_address: bool,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { psn: 0x1000, expected: None, mtus: [PathMtu::Mtu1024; 2], rnr_retry: 6 }
+        Terms { psn: 0x1000, expected: None, mtus: [PathMtu::Mtu1024; 2], rnr_retry: 6, other_address: false }
     }
 }
 
@@ -41,8 +43,10 @@ impl World {
     pub(super) fn new(seed: u64, terms: Terms) -> World {
         let mut fabric: Fabric = Fabric::new(seed);
         let access = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ | Access::REMOTE_ATOMIC;
-        let sides = ["left", "right"].map(|name| {
-            let host = fabric.add_host(name);
+        let sides = [("left", 1), ("right", 2)].map(|(name, number)| {
+            let second = (terms.other_address && number == 2).then_some(Ipv4Addr::new(10, 0, 1, number));
+            let gids = [Ipv4Addr::new(10, 0, 0, number)].into_iter().chain(second).map(IpAddr::from);
+            let host = fabric.add_device(DeviceConfig::new(name, gids.collect::<Vec<_>>()));
             fabric.set_port(host, Port { rate: Some(10_000_000_000), train: 1, ..Port::default() });
             let buffer = Buffer::new(MEMORY);
             let init = MrInit { iova: IOVA, ..MrInit::new(&buffer, access) };
@@ -57,7 +61,8 @@ impl World {
         let sends = [Psn::new(terms.psn), Psn::new(0x8000)];
         let expects = [sends[1], Psn::new(terms.expected.unwrap_or(terms.psn))];
         for (me, peer) in [(0, 1), (1, 0)] {
-            let av = AddressVector::new(0, fabric.address(ends[peer].host));
+            let sgid_index = u8::from(terms.other_address && me == 1);
+            let av = AddressVector::new(sgid_index, fabric.address(ends[peer].host));
             let changes = [
                 QpAttr::init(access),
                 QpAttr::rtr(av, ends[peer].qp, expects[me], terms.mtus[me]),
@@ -151,7 +156,7 @@ pub(super) struct Caught {
 }
 
 impl Caught {
-    fn new(at: Time, from: usize, index: usize, sent: &Sent) -> Caught {
+    pub(super) fn new(at: Time, from: usize, index: usize, sent: &Sent) -> Caught {
         let Flow { src, dst, src_port, traffic_class: tos, .. } = sent.flow;
         let (addrs, ident, bytes) = ([src, dst], sent.ident, sent.bytes.to_vec());
         Caught { at, from, index, addrs, src_port, ident, tos, bytes }
@@ -197,16 +202,19 @@ impl Caught {
 
 /// A capture file of raw IP packets, cut to `snap` bytes each.
 pub(super) fn pcap(caught: &[Caught], snap: usize) -> Vec<u8> {
-    file(caught.iter().map(|caught| (caught.at, caught.ip())), snap)
+    file(RAW, caught.iter().map(|caught| (caught.at, caught.ip())), snap)
 }
 
-pub(super) fn file(packets: impl Iterator<Item = (Time, Vec<u8>)>, snap: usize) -> Vec<u8> {
-    const LINKTYPE_RAW: u32 = 101;
+/// Link types of capture files.
+pub(super) const ETHERNET: u32 = 1;
+pub(super) const RAW: u32 = 101;
+
+pub(super) fn file(link: u32, packets: impl Iterator<Item = (Time, Vec<u8>)>, snap: usize) -> Vec<u8> {
     let mut file = Vec::new();
     let words = |file: &mut Vec<u8>, words: &[u32]| {
         words.iter().for_each(|word| file.extend(word.to_le_bytes()));
     };
-    words(&mut file, &[0xA1B2_3C4D, 4 << 16 | 2, 0, 0, 1 << 16, LINKTYPE_RAW]);
+    words(&mut file, &[0xA1B2_3C4D, 4 << 16 | 2, 0, 0, 1 << 16, link]);
     for (at, ip) in packets {
         let (seconds, nanos) = (at.nanos() / 1_000_000_000, at.nanos() % 1_000_000_000);
         let kept = ip.len().min(snap);
