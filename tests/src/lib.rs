@@ -21,6 +21,7 @@ pub mod pingpong;
 pub mod program;
 pub mod results;
 pub mod scenarios;
+pub mod stand_in;
 pub mod station;
 mod stream;
 pub mod table;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::program::Place;
+use crate::program::{Place, ended, ferroce};
 use crate::tally::Verdict;
 use crate::vm::{BRIDGE, Direction, Guest, Loss, Output, STATION};
 
@@ -188,11 +188,6 @@ impl Case {
     }
 }
 
-/// A program that did not end counts as one that failed: what both wrote says more than what one did.
-fn ended(result: Result<Output>) -> Output {
-    result.unwrap_or_else(|error| Output { status: -1, text: format!("{error:#}") })
-}
-
 fn original(service: Service) -> Vec<String> {
     vec![format!("ibv_{}_pingpong", service.name()), "-d".into(), "rxe0".into()]
 }
@@ -205,9 +200,6 @@ fn station(service: Service) -> Vec<String> {
     built(service, ["--link", STATION])
 }
 
-/// The command that was built beside this program.
 fn built(service: Service, flags: [&str; 2]) -> Vec<String> {
-    let here = std::env::current_exe().unwrap_or_default();
-    let program = here.with_file_name("ferroce").display().to_string();
-    [program.as_str(), "pingpong", flags[0], flags[1], "--qp", service.name()].map(str::to_owned).to_vec()
+    [ferroce().as_str(), "pingpong", flags[0], flags[1], "--qp", service.name()].map(str::to_owned).to_vec()
 }

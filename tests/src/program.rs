@@ -1,14 +1,15 @@
 //! A program that runs in a guest or on the host: start it, wait for what it writes, wait for its end.
 
 use std::fs::{self, File};
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::vm::{Guest, HOST_IPV4, HOST_IPV6, Output, Process, directory};
 
@@ -50,25 +51,54 @@ impl Place<'_> {
     /// # Errors
     /// When nothing does after ten seconds.
     pub fn wait_for_listener(self, port: u16) -> Result<()> {
-        // /proc/net/tcp: local address as hexadecimal ADDRESS:PORT in the second column, state 0A is LISTEN.
+        // Local address as hexadecimal ADDRESS:PORT in the second column, state 0A is LISTEN.
+        let listens = |line: &str| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")))
+                && words.get(3) == Some(&"0A")
+        };
+        let there = self.wait_for_line(&["/proc/net/tcp", "/proc/net/tcp6"], listens)?;
+        ensure!(there, "nothing listens on TCP port {port} of {}", self.address(false));
+        Ok(())
+    }
+
+    /// Waits until its kernel has joined a multicast group.
+    ///
+    /// # Errors
+    /// When it has not after ten seconds.
+    pub fn wait_for_member(self, group: Ipv4Addr) -> Result<()> {
+        // In that table addresses are numbers of the machine's byte order.
+        let entry = format!("{:08X}", u32::from_le_bytes(group.octets()));
+        let there = self.wait_for_line(&["/proc/net/igmp"], |line| line.contains(&entry))?;
+        ensure!(there, "{} does not join {group}", self.address(false));
+        Ok(())
+    }
+
+    /// Whether such a line comes to be in one of these files within ten seconds.
+    fn wait_for_line(self, files: &[&str], is_wanted: impl Fn(&str) -> bool) -> Result<bool> {
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
-            let table = match self {
-                Self::Guest(guest) => guest.check("cat /proc/net/tcp /proc/net/tcp6")?,
-                Self::Host => fs::read_to_string("/proc/net/tcp")? + &fs::read_to_string("/proc/net/tcp6")?,
+            let text = match self {
+                Self::Guest(guest) => guest.check(&format!("cat {}", files.join(" ")))?,
+                Self::Host => files.iter().map(fs::read_to_string).collect::<io::Result<String>>()?,
             };
-            let listens = |line: &str| {
-                let words: Vec<_> = line.split_whitespace().collect();
-                words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")))
-                    && words.get(3) == Some(&"0A")
-            };
-            if table.lines().any(listens) {
-                return Ok(());
+            if text.lines().any(&is_wanted) {
+                return Ok(true);
             }
             thread::sleep(POLL);
         }
-        bail!("nothing listens on TCP port {port} of {}", self.address(false))
+        Ok(false)
     }
+}
+
+/// A program that did not end counts as one that failed: what both sides wrote says more than what one did.
+pub(crate) fn ended(result: Result<Output>) -> Output {
+    result.unwrap_or_else(|error| Output { status: -1, text: format!("{error:#}") })
+}
+
+/// The command `ferroce` that was built beside this program.
+pub(crate) fn ferroce() -> String {
+    std::env::current_exe().unwrap_or_default().with_file_name("ferroce").display().to_string()
 }
 
 /// A program that was started. Dropping it kills it.

@@ -77,6 +77,35 @@ impl Results {
         }
     }
 
+    /// Takes over what another run of the same device says about the cases that it has played.
+    pub fn update(&mut self, newer: Self) {
+        self.device = newer.device;
+        for row in newer.rows {
+            match self.rows.iter_mut().find(|old| old.case == row.case) {
+                None => self.rows.push(row),
+                Some(old) => {
+                    for (cell, new) in
+                        [(&mut old.requester, row.requester), (&mut old.responder, row.responder)]
+                    {
+                        if !new.is_empty() {
+                            *cell = new;
+                        }
+                    }
+                    old.about = row.about;
+                }
+            }
+        }
+    }
+
+    /// Reads results back.
+    ///
+    /// # Errors
+    /// When there is no such file, or it holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is not a result file", path.display()))
+    }
+
     /// Writes them with one line for each case, so that a change shows which.
     ///
     /// # Errors
@@ -103,11 +132,7 @@ impl Results {
             .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
             .collect();
         paths.sort();
-        let read = |path: &PathBuf| -> Result<Self> {
-            let text = fs::read_to_string(path)?;
-            serde_json::from_str(&text).with_context(|| format!("{} is not a result file", path.display()))
-        };
-        paths.iter().map(read).collect()
+        paths.iter().map(|path| Self::read(path)).collect()
     }
 }
 
@@ -131,6 +156,22 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_was_played_again_replaces_what_was_there() {
+        let passed = Verdict::Passed;
+        let failed = Verdict::Failed("late".into());
+        let mut results = Results::with(Met::default());
+        results.add("first", "SEND", Role::Requester, &failed);
+        results.add("first", "SEND", Role::Responder, &failed);
+        let mut newer = Results::with(Met { kernel: "7".into(), ..Met::default() });
+        newer.add("first", "SEND", Role::Requester, &passed);
+        newer.add("second", "READ", Role::Responder, &passed);
+        results.update(newer);
+        let cells: Vec<_> = results.rows.iter().map(|row| [row.requester.as_str(), &row.responder]).collect();
+        assert_eq!(cells, [["passed", "failed: late"], ["", "passed"]]);
+        assert_eq!(results.device.kernel, "7");
+    }
 
     #[test]
     fn results_are_read_as_they_were_written() {

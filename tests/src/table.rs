@@ -13,6 +13,7 @@ use crate::results::{Results, Row};
 /// holds.
 const OPERATIONS: &[(&str, &str)] = &[
     ("station", "as a machine of its own (TAP)"),
+    ("program", "unmodified programs on both sides"),
     ("pingpong", "ping-pong with the programs of rdma-core"),
     ("bulk", "data in bulk, with and without loss"),
     ("mw", "memory windows"),
@@ -177,7 +178,8 @@ fn service(case: &str) -> String {
     }
     const OTHERS: [&str; 4] = ["UC", "UD", "XRC", "CM"];
     let words = case.split(['_', ' ', ',']).filter(|word| !word.is_empty()).map(str::to_uppercase);
-    words.take(2).find(|word| OTHERS.contains(&word.as_str())).unwrap_or_else(|| "RC".to_owned())
+    let near = if case.starts_with("program") { usize::MAX } else { 2 };
+    words.take(near).find(|word| OTHERS.contains(&word.as_str())).unwrap_or_else(|| "RC".to_owned())
 }
 
 fn operation(case: &str) -> &'static str {

@@ -13,6 +13,7 @@ use ferroce::{
 };
 
 use super::{LIMIT, PATIENCE};
+use crate::program::Place;
 use crate::vm::Guest;
 
 pub(super) const MESSAGES: usize = 10;
@@ -165,13 +166,7 @@ pub(super) fn call_group(manager: &Manager, from: IpAddr, guest: &Guest) -> Resu
     let end = End::new(&manager.contexts()[0])?;
     let (_id, way) = join(manager, SocketAddr::new(from, 0), None)?;
     let to = handle(&end, &way)?;
-    let deadline = Instant::now() + PATIENCE;
-    // In that table addresses are numbers of the machine's byte order.
-    let entry = format!("{:08X}", u32::from_le_bytes(GROUP.octets()));
-    while !guest.check("cat /proc/net/igmp")?.contains(&entry) {
-        ensure!(Instant::now() < deadline, "the guest does not join {GROUP}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    Place::Guest(guest).wait_for_member(GROUP)?;
     for _ in 0..TIMES {
         end.send(&to, way.qp_num, way.qkey, MESSAGES)?;
         thread::sleep(Duration::from_millis(100));
