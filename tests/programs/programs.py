@@ -63,7 +63,7 @@ def perftest():
                 yield Pair(f'{base} -n 100 -p PORT', reliable=service == 'RC', lossy=base in lossy,
                            full=base not in usual)
                 if service == 'RC':
-                    if base != 'ib_write_lat -c RC':
+                    if operation != 'write':
                         yield Pair(f'{base} -e -n 100 -p PORT', full=operation != 'send')
                     yield Pair(f'{base} -R -n 100 -p PORT', full=operation not in ('send', 'atomic'))
             if kind == 'bw':
@@ -117,8 +117,10 @@ def libraries():
         for test in ('tag_lat', 'tag_bw -s 200000', 'ucp_put_bw', 'ucp_get', 'ucp_fadd', 'ucp_am_lat', 'stream_bw'):
             yield Pair(f'{env} -t {test}', lossy=test == 'tag_lat', full=test not in ('tag_lat', 'ucp_am_lat', 'ucp_fadd'))
     yield Pair('qperf -lp PORT', 'qperf -lp PORT SERVER -cm1 -t 1 rc_lat rc_bw quit')
-    yield Pair('fi_pingpong -p verbs -e msg -I 20', 'fi_pingpong -p verbs -e msg -I 20 SERVER',
-               outside=True, full=True)
+    for kind in ('msg', 'dgram'):
+        # It does not look at loopback interfaces, and both sides use TCP ports of their own.
+        yield Pair(f'fi_pingpong -p verbs -e {kind} -I 20 -B PORT', f'fi_pingpong -p verbs -e {kind} -I 20 -P PORT SERVER',
+                   outside=True, full=True, reliable=kind == 'msg')
 
 
 PAIRS = [*pingpongs(), *perftest(), *rdmacm(), *rsockets(), *libraries()]

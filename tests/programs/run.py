@@ -36,6 +36,12 @@ TRIES = 60
 # Pairs at once. Many of them sleep.
 WORKERS = 3
 LOSS = ('--drop', '2%')
+# How often a pair is begun whose end was chance.
+BEGINNINGS = 4
+# With -R perftest listens twice on one port. A client that is faster than its server's second call is refused for good.
+TOO_EARLY = 'Unexpected CM event'
+# Who says the last word never learns that it was heard if the answer is lost and the other side has gone, on any NIC.
+UNHEARD = 'transport retry counter exceeded|Failed status 12:'
 
 counts = {'passed': 0, 'failed': 0, 'skipped': 0}
 numbers = itertools.count(1)
@@ -78,7 +84,10 @@ def finish(process, deadline):
 
 
 def tail(text):
-    return '\n'.join('      ' + line for line in text.strip().splitlines()[-8:])
+    """The end of what a program said, and before that what it complained about."""
+    lines = text.strip().splitlines()
+    complaints = [line for line in lines[:-8] if re.search('rror|ailed|nable', line)]
+    return '\n'.join('      ' + line for line in complaints[-4:] + lines[-8:])
 
 
 def outside_address():
@@ -109,21 +118,41 @@ def pair(pair, *options):
         place = {'SERVER': server, 'PORT': str(20000 + os.getpid() % 100 * 200 + number), 'FILE': file}
         fill = lambda command: [re.sub('SERVER|PORT|FILE', lambda found: place[found[0]], word)
                                 for word in shlex.split(command)]
-        deadline = time.monotonic() + PATIENCE
-        waiting = run(at_server, fill(pair.server), *options)
-        for _ in range(TRIES):
-            status, out = finish(run(at_client, fill(pair.client or pair.server + ' SERVER'), *options), deadline)
-            # A client that found nobody ends at once, and the server goes on waiting.
-            if status in (0, None) or waiting.poll() is not None:
+        commands = fill(pair.server), fill(pair.client or pair.server + ' SERVER')
+        for beginning in range(BEGINNINGS):
+            # The client comes the later, the more often it came too early.
+            client, served = once(pair, commands, (at_server, at_client), options, beginning)
+            if not was_chance(client, served, options):
                 break
-            time.sleep(0.25)
-        server_status, server_out = finish_server(waiting, pair, deadline if status == 0 else time.monotonic() + 1)
         copied = not pair.copies or (os.path.exists(file) and filecmp.cmp(pair.copies, file, shallow=False))
-    if (status, server_status, copied) == (0, 0, True):
+    if (client[0], served[0], copied) == (0, 0, True):
         verdict('passed', name)
     else:
-        what = f'client {status}, server {server_status}' + ('' if copied else ', and the copy is not the same')
-        verdict('failed', name, f'{what}\n{tail(out)}\n      --\n{tail(server_out)}')
+        what = f'client {client[0]}, server {served[0]}' + ('' if copied else ', and the copy is not the same')
+        verdict('failed', name, f'{what}\n{tail(client[1])}\n      --\n{tail(served[1])}')
+
+
+def once(pair, commands, places, options, delay):
+    """Runs a server and its client; of each the exit status and what it said."""
+    deadline = time.monotonic() + PATIENCE
+    waiting = run(places[0], commands[0], *options)
+    time.sleep(delay)
+    for _ in range(TRIES):
+        client = finish(run(places[1], commands[1], *options), deadline)
+        # A client that found nobody ends at once, and the server goes on waiting.
+        if client[0] in (0, None) or waiting.poll() is not None or TOO_EARLY in client[1]:
+            break
+        time.sleep(0.25)
+    return client, finish_server(waiting, pair, deadline if client[0] == 0 else time.monotonic() + 1)
+
+
+def was_chance(client, served, options):
+    """Whether a pair ended badly for a reason that is no fault of the NIC's, so that it is to be run again."""
+    if TOO_EARLY in client[1]:
+        return True
+    unheard = any(other[0] == 0 and one[0] != 0 and re.search(UNHEARD, one[1])
+                  for one, other in ((client, served), (served, client)))
+    return '--drop' in options and unheard
 
 
 def finish_server(process, pair, deadline):
@@ -152,10 +181,10 @@ def went_well(status, out):
 def compiled(name, *libraries):
     """A C program of the tests; None, and it is counted, if it does not compile."""
     to = os.path.join(ROOT, 'target/debug', f'test-{name}')
-    command = ['cc', '-Wall', '-Wextra', '-Werror', '-O1', '-g', '-o', to,
-               os.path.join(SOURCES, f'{name}.c'), *libraries, '-lpthread']
     if missing('cc'):
         return None
+    command = ['cc', '-Wall', '-Wextra', '-Werror', '-O1', '-g', '-o', to,
+               os.path.join(SOURCES, f'{name}.c'), *libraries, '-lpthread']
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return to
@@ -223,6 +252,25 @@ def alone():
            lambda status, out: None if 'rc_verbs' in out and 'ud_verbs' in out else 'no verbs transports')
 
 
+def contained():
+    """What the book shows for containers and CI: no privileges, a network of its own, in the beginning not even up."""
+    name = 'in a container without privileges: C, Python, a server and its client'
+    container = ['unshare', '--user', '--map-root-user', '--net', '--pid', '--fork', '--kill-child']
+    probe = subprocess.run([*container, 'true'], capture_output=True, text=True)
+    if probe.returncode != 0:
+        return verdict('skipped', name, f'no such namespaces here: {probe.stderr.strip()}')
+    program = compiled('together', LIBRARY)
+    if not program:
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        process = subprocess.Popen(
+            [*container, 'sh', '-e', os.path.join(ROOT, 'tests/programs/container.sh'), FERROCE, program],
+            env={**os.environ, 'FERROCE_RUNTIME_DIR': directory}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        status, out = finish(process, time.monotonic() + PATIENCE)
+    verdict('passed' if status == 0 else 'failed', name, '' if status == 0 else f'exit status {status}\n{tail(out)}')
+
+
 def crowded():
     if program := compiled('crowd', '-libverbs', '-lrdmacm'):
         seconds = 60 if FULL else 6
@@ -240,7 +288,7 @@ def main():
     jobs = [job for job in jobs if all(word in job[1].name for word in only)]
     if not only:
         versions()
-        jobs = [(alone,), (conformance, False), (own_programs,), *jobs]
+        jobs = [(alone,), (conformance, False), (own_programs,), (contained,), *jobs]
     with ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(*job) for job in jobs]:
             done.result()
