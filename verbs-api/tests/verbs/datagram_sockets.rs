@@ -67,7 +67,11 @@ fn a_socket_without_address_gets_one_when_it_sends() {
     assert!(matches!(client.recv_from(&mut out), Err(SocketError::State(_))));
     // The machine's own way to 127.77.2.2 begins at an address that is no NIC's: then the first NIC's counts.
     client.send_to(b"x", server.local_addr()).unwrap();
-    assert_eq!(receive(&server).0, b"x");
+    let (data, from) = receive(&server);
+    assert_eq!((&data[..], from.ip()), (&b"x"[..], "127.77.2.1".parse().unwrap()));
+    server.send_to(b"y", from).unwrap();
+    assert_eq!(receive(&client), (b"y".to_vec(), server.local_addr()));
+    assert_eq!(by_rdma(&a), 1, "the answer finds the NIC");
 
     let wild = DatagramSocket::new(&b);
     wild.bind("0.0.0.0:0".parse().unwrap()).unwrap();

@@ -2,6 +2,7 @@
 
 mod end;
 mod format;
+mod udp;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -355,9 +356,9 @@ impl Shared {
     ) -> Result<(), SocketError> {
         let end = &inner.ends[end];
         let message = Message { purpose, qpn: end.qp.qpn(), address: end.local.ip(), data };
-        let udp = inner.udp.as_ref().ok_or(SocketError::NotConnected)?;
+        let socket = inner.udp.as_ref().ok_or(SocketError::NotConnected)?;
         // One that cannot be sent is lost like one that is lost on the way.
-        udp.send_to(&message.emit(), to).ok();
+        udp::send_from(socket, end.local.ip(), &message.emit(), to).ok();
         Ok(())
     }
 
