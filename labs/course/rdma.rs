@@ -137,6 +137,23 @@ impl fmt::Display for Error {
     }
 }
 
+/// A peer asks for a connection: `RDMA_CM_EVENT_CONNECT_REQUEST`.
+pub struct Request {
+    nic: Nic,
+    id: u64,
+    /// What the peer's program says with it, filled up with zeros.
+    pub private_data: Vec<u8>,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The peer rejects it, and says this, filled up with zeros.
+    Rejected(Vec<u8>),
+    /// The peer does not answer, or the call was wrong.
+    Failed(String),
+}
+
 /// How large the queues of a queue pair are: `ibv_qp_cap`.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
@@ -194,6 +211,37 @@ impl Nic {
         self.must(format!("hear {program}"))
     }
 
+    /// From now on peers can ask for connections at this port: `rdma_listen`.
+    #[track_caller]
+    pub fn listen(&self, port: u16) {
+        self.must(format!("listen {port}"));
+    }
+
+    /// Waits for the next request at this port: `rdma_get_request`.
+    #[track_caller]
+    pub fn request(&self, port: u16) -> Request {
+        let words = match self.call(&format!("request {port}")) {
+            Ok(words) => words,
+            Err(Error(why)) => panic!("{why}"),
+        };
+        let (id, private_data) = words.split_once(' ').unwrap_or((&words, ""));
+        Request { nic: self.clone(), id: id.parse().expect("a number"), private_data: unhex(private_data) }
+    }
+
+    /// Asks a program that listens at `port` for a connection, waits for the answer, and leads the queue pair, which is in
+    /// Init, to Rts: `rdma_connect`. Numbers and PSNs are agreed upon by the cards. At most 56 bytes of private data go with
+    /// it, and come with the answer.
+    #[track_caller]
+    pub fn dial(&self, program: &str, port: u16, qp: &QueuePair, private_data: &[u8]) -> Result<Vec<u8>, Refusal> {
+        match self.call(&format!("dial {program} {port} {} {}", qp.id, hex(private_data))) {
+            Ok(words) => Ok(unhex(&words)),
+            Err(Error(why)) => Err(match why.strip_prefix("rejected ") {
+                Some(private_data) => Refusal::Rejected(unhex(private_data)),
+                None => Refusal::Failed(why),
+            }),
+        }
+    }
+
     /// The time, in nanoseconds from the beginning.
     #[track_caller]
     pub fn now(&self) -> u64 {
@@ -222,6 +270,20 @@ impl Nic {
             ("ok", words) => Ok(words.to_owned()),
             (_, why) => Err(Error(why.to_owned())),
         }
+    }
+}
+
+impl Request {
+    /// Accepts: leads the queue pair, which is in Init, to Rts, and waits until the peer's is there too: `rdma_accept`.
+    #[track_caller]
+    pub fn accept(self, qp: &QueuePair, private_data: &[u8]) -> Result<(), Error> {
+        self.nic.call(&format!("accept {} {} {}", self.id, qp.id, hex(private_data))).map(drop)
+    }
+
+    /// Rejects: `rdma_reject`.
+    #[track_caller]
+    pub fn reject(self, private_data: &[u8]) {
+        self.nic.must(format!("reject {} {}", self.id, hex(private_data)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
@@ -13,6 +13,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const ALL_REDUCE: Lab = Lab {
     name: "all-reduce",
     title: "Ring all-reduce",
+    language: Language::Rust,
     text: course_file!("all-reduce/README.md"),
     file: "reduce.rs",
     starter: course_file!("all-reduce/starter.rs"),
@@ -123,7 +124,7 @@ impl Question for Game {
             return Err(stage.wrong(&SUM, vec![Row::text("Seen", &text)]).into());
         }
         let needed = 2 * (ranks - 1) * len / ranks * 8;
-        let sent = stage.counters(0).sent_bytes;
+        let sent = stage.sent_bytes(0);
         // Headers and acknowledgements are a fifth, with packets as small as these.
         if traffic && sent > needed * 13 / 10 {
             let text = format!("rank 0 sent {sent} bytes, headers included; the parts have {needed}");

@@ -27,6 +27,6 @@ impl Question for Ask {
             return Ok(());
         }
         let lines = [format!("expected  {}", self.wanted), format!("seen      {seen}")];
-        Err(Wrong { rule: self.rule, rows: vec![Row::exact("First", lines)] }.into())
+        Err(Wrong::new(self.rule, vec![Row::exact("First", lines)]).into())
     }
 }

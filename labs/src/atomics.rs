@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
@@ -13,6 +13,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const ATOMICS: Lab = Lab {
     name: "atomics",
     title: "Atomics",
+    language: Language::Rust,
     text: course_file!("atomics/README.md"),
     file: "atomics.rs",
     starter: course_file!("atomics/starter.rs"),

@@ -3,13 +3,14 @@
 use ferroce_engine::Psn;
 
 use crate::ask::Ask;
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::Rule;
 
 pub(crate) const ATTACKER: Lab = Lab {
     name: "attacker",
     title: "An attacker",
+    language: Language::Rust,
     text: course_file!("attacker/README.md"),
     file: "attack.rs",
     starter: course_file!("attacker/starter.rs"),

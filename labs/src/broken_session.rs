@@ -1,13 +1,14 @@
 //! The lab "Broken sessions": from packets to what must be mended.
 
 use crate::ask::Ask;
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
-use crate::failure::Rule;
+use crate::failure::{Rule, rules};
 
 pub(crate) const BROKEN_SESSION: Lab = Lab {
     name: "broken-session",
     title: "Broken sessions",
+    language: Language::Rust,
     text: course_file!("broken-session/README.md"),
     file: "session.rs",
     starter: course_file!("broken-session/starter.rs"),
@@ -52,12 +53,6 @@ pub(crate) const BROKEN_SESSION: Lab = Lab {
 const SILENCE: &str = "silence";
 const ANSWERS: &str = "answers";
 const RECOVERY: &str = "recovery";
-
-macro_rules! rules {
-    ($($id:ident $name:literal $source:literal: $text:literal;)*) => {
-        $(const $id: Rule = Rule { name: $name, text: $text, source: $source };)*
-    };
-}
 
 rules! {
     ICRC "session.icrc" "IBTA volume 1, annex A17":

@@ -163,6 +163,19 @@ impl Trouble {
                 step.name
             )
         };
+        let film = match &self {
+            Trouble::Wrong { wrong, .. } => wrong.film.as_ref(),
+            _ => None,
+        };
+        let mut tail = tail(folder, lab, passed, seed);
+        if let Some(film) = film {
+            let path = folder.recording(lab, film.ending);
+            // A failure that cannot be replayed is told all the same.
+            if film.save(&path).is_ok() {
+                let replay = format!("ferroce replay {} --at {}", folder.shown_file(&path), film.moment);
+                tail.insert(tail.len() - 1, ("Replay", replay));
+            }
+        }
         let (head, rule, rows) = match self {
             Trouble::Refused(words) => {
                 let head = format!("{}: {} does not compile", lab.name, lab.file);
@@ -197,7 +210,7 @@ impl Trouble {
                 (place(&question), None, rows)
             }
         };
-        Failure::new(head, rule, rows, tail(folder, lab, passed, seed))
+        Failure::new(head, rule, rows, tail)
     }
 }
 
@@ -230,7 +243,7 @@ fn tail(folder: &Folder, lab: &Lab, passed: usize, seed: u64) -> Vec<(&'static s
         tail.push(("To come", names(&rest[1..])));
     }
     let (shown, name) = (folder.shown(), lab.name);
-    tail.push(("Replay", format!("ferroce lab check {shown} {name} --seed {seed}")));
+    tail.push(("Again", format!("ferroce lab check {shown} {name} --seed {seed}")));
     tail.push(("Hint", format!("ferroce lab hint {shown} {name}")));
     tail
 }

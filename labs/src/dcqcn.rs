@@ -1,6 +1,6 @@
 //! The lab "DCQCN": the student's reaction point beside the formulas, and several of them on one link.
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
@@ -8,6 +8,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const DCQCN: Lab = Lab {
     name: "dcqcn",
     title: "DCQCN",
+    language: Language::Rust,
     text: course_file!("dcqcn/README.md"),
     file: "rate.rs",
     starter: course_file!("dcqcn/starter.rs"),
@@ -190,7 +191,7 @@ impl Question for Calls {
                     Row::exact("", lines),
                     Row::text("Calls", &calls.join(" ")),
                 ];
-                return Err(Wrong { rule: rule_of(call), rows }.into());
+                return Err(Wrong::new(rule_of(call), rows).into());
             }
         }
         Ok(())
@@ -349,6 +350,6 @@ impl Question for Share {
             used * 100.0,
             LEAST_USE * 100.0
         );
-        Err(Wrong { rule: &FAIR, rows: vec![Row::text("Seen", &text)] }.into())
+        Err(Wrong::new(&FAIR, vec![Row::text("Seen", &text)]).into())
     }
 }

@@ -36,6 +36,9 @@ pub enum LabError {
         /// What came of it.
         error: io::Error,
     },
+    /// What a lab in another language needs is not installed.
+    #[error("this lab needs Debian packages: {0}")]
+    Packages(&'static str),
     /// The helper that shuts programs in did not say what it can do.
     #[error("programs cannot be shut in: {0}")]
     Helper(String),

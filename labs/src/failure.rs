@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::film::Film;
+
 /// Lines that a failure never exceeds, so that it fits a terminal.
 pub const MAX_LINES: usize = 24;
 
@@ -22,6 +24,16 @@ pub(crate) struct Rule {
     pub(crate) source: &'static str,
 }
 
+/// Rules as constants: `NAME "short.name" "where it stands": "the rule";`.
+macro_rules! rules {
+    ($($id:ident $name:literal $source:tt: $text:literal;)*) => {
+        $(pub(crate) const $id: $crate::failure::Rule =
+            $crate::failure::Rule { name: $name, text: $text, source: $source };)*
+    };
+}
+
+pub(crate) use rules;
+
 /// A wrong answer.
 #[derive(Debug)]
 pub(crate) struct Wrong {
@@ -29,6 +41,14 @@ pub(crate) struct Wrong {
     pub(crate) rule: &'static Rule,
     /// What is expected, seen, and can be said about it.
     pub(crate) rows: Vec<Row>,
+    /// The run, if packets were sent in it.
+    pub(crate) film: Option<Film>,
+}
+
+impl Wrong {
+    pub(crate) fn new(rule: &'static Rule, rows: Vec<Row>) -> Wrong {
+        Wrong { rule, rows, film: None }
+    }
 }
 
 /// A label and the lines beside it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
@@ -13,6 +13,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const FLOW_CONTROL: Lab = Lab {
     name: "flow-control",
     title: "Flow control",
+    language: Language::Rust,
     text: course_file!("flow-control/README.md"),
     file: "stream.rs",
     starter: course_file!("flow-control/starter.rs"),

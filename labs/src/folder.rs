@@ -73,11 +73,16 @@ impl Folder {
 
     /// The folder as the user would type it here in a shell.
     pub fn shown(&self) -> String {
+        self.shown_file(&self.root)
+    }
+
+    /// A path in the folder, likewise.
+    pub(crate) fn shown_file(&self, path: &Path) -> String {
         let here = std::env::current_dir().ok();
-        let path = match here.and_then(|here| self.root.strip_prefix(here).ok().map(Path::to_owned)) {
+        let path = match here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned)) {
             Some(below) if below.as_os_str().is_empty() => ".".to_owned(),
             Some(below) => below.display().to_string(),
-            None => self.root.display().to_string(),
+            None => path.display().to_string(),
         };
         let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
         if is_plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
@@ -107,7 +112,7 @@ impl Folder {
         let text = dir.join("README.md");
         fs::write(&text, lab.text).map_err(LabError::io("write", &text))?;
         for (name, source) in lab.modules {
-            let path = dir.join(format!("{name}.rs"));
+            let path = dir.join(lab.language.file_of(name));
             fs::write(&path, source).map_err(LabError::io("write", &path))?;
         }
         fs::write(&file, lab.starter).map_err(LabError::io("write", &file))
@@ -121,7 +126,8 @@ impl Folder {
     pub fn reset(&self, lab: &Lab) -> Result<PathBuf, LabError> {
         self.must_have(lab)?;
         let file = self.file(lab);
-        let kept = (1..).map(|n| file.with_extension(format!("rs.{n}"))).find(|path| !path.exists());
+        let ending = file.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let kept = (1..).map(|n| file.with_extension(format!("{ending}.{n}"))).find(|path| !path.exists());
         let kept = kept.expect("some number is free");
         fs::rename(&file, &kept).map_err(LabError::io("rename", &file))?;
         self.start(lab)?;
@@ -163,6 +169,11 @@ impl Folder {
     /// Where progress is kept and programs are built.
     pub(crate) fn hidden(&self) -> PathBuf {
         self.root.join(HIDDEN)
+    }
+
+    /// Where the run is recorded that the last check of `lab` failed in.
+    pub(crate) fn recording(&self, lab: &Lab, ending: &str) -> PathBuf {
+        self.hidden().join(lab.name).join("failed").with_extension(ending)
     }
 
     fn read_record(&self) -> Result<Record, LabError> {

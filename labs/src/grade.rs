@@ -250,6 +250,6 @@ fn worst(
 
 /// What a failure says, without commands that only its author can run.
 fn words(failure: &Failure) -> String {
-    let lines = failure.lines().into_iter().filter(|(label, _)| !["Replay", "Hint"].contains(label));
+    let lines = failure.lines().into_iter().filter(|(label, _)| !["Again", "Replay", "Hint"].contains(label));
     lines.map(|(label, text)| format!("{label:<8}{text}\n")).collect()
 }

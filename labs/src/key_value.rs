@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferroce_fabric::Link;
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
@@ -13,6 +13,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const KEY_VALUE: Lab = Lab {
     name: "key-value",
     title: "A key-value store",
+    language: Language::Rust,
     text: course_file!("key-value/README.md"),
     file: "table.rs",
     starter: course_file!("key-value/starter.rs"),
@@ -162,7 +163,7 @@ impl Question for Game {
                 return Err(stage.wrong(rule, vec![Row::text("Seen", &text)]).into());
             }
         }
-        let (asked, sent) = (self.keys.len() as u64, stage.counters(0).sent_bytes);
+        let (asked, sent) = (self.keys.len() as u64, stage.sent_bytes(0));
         if self.thrift && sent > asked * READS * (SLOT + AROUND) {
             let text = format!("the server's card sent {} bytes for a key, on average", sent / asked);
             return Err(stage.wrong(&BYTES, vec![Row::text("Seen", &text)]).into());

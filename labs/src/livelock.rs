@@ -1,7 +1,7 @@
 //! The lab "Livelock": where to go on after a loss.
 
 use crate::ask::Ask;
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
@@ -9,6 +9,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const LIVELOCK: Lab = Lab {
     name: "livelock",
     title: "Livelock",
+    language: Language::Rust,
     text: course_file!("livelock/README.md"),
     file: "restart.rs",
     starter: course_file!("livelock/starter.rs"),
@@ -159,7 +160,7 @@ impl Question for Transfer {
             next = (next + 1).min(all);
             if sent > most {
                 let text = format!("{sent} packets were sent, and {expected} of {all} have arrived");
-                return Err(Wrong { rule: &PROGRESS, rows: vec![Row::text("Seen", &text)] }.into());
+                return Err(Wrong::new(&PROGRESS, vec![Row::text("Seen", &text)]).into());
             }
             match hears_in {
                 Some(0) => {
@@ -184,7 +185,7 @@ impl Transfer {
                 let text = format!(
                     "resume({message}, {missing}) returned {answer}: packet {missing} would never come"
                 );
-                Err(Wrong { rule: &MISSING, rows: vec![Row::text("Seen", &text)] }.into())
+                Err(Wrong::new(&MISSING, vec![Row::text("Seen", &text)]).into())
             }
         }
     }

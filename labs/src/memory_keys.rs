@@ -1,6 +1,6 @@
 //! The lab "Memory keys": the student's table of registered memory.
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
@@ -8,6 +8,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const MEMORY_KEYS: Lab = Lab {
     name: "memory-keys",
     title: "Memory keys",
+    language: Language::Rust,
     text: course_file!("memory-keys/README.md"),
     file: "keys.rs",
     starter: course_file!("memory-keys/starter.rs"),
@@ -212,7 +213,7 @@ impl Question for Game {
             let key = players.ask(&format!("register {addr} {len} {rights} {domain}"))?;
             if keys.contains(&key) {
                 let text = format!("key {key} was given out twice");
-                return Err(Wrong { rule: &DIFFERENT, rows: vec![Row::text("Seen", &text)] }.into());
+                return Err(Wrong::new(&DIFFERENT, vec![Row::text("Seen", &text)]).into());
             }
             keys.push(key);
         }
@@ -239,7 +240,7 @@ impl Question for Game {
         let rule = faults.first().map_or(&OPENS, |(_, rule)| rule);
         let shown = if seen == "ok" { "Ok".to_owned() } else { format!("denied: {seen}") };
         let lines = [format!("expected  {wanted}"), format!("seen      {shown}")];
-        Err(Wrong { rule, rows: vec![Row::exact("check()", lines)] }.into())
+        Err(Wrong::new(rule, vec![Row::exact("check()", lines)]).into())
     }
 }
 
@@ -273,7 +274,7 @@ impl Question for Guess {
                 shown.join(", "),
                 steps.len()
             );
-            return Err(Wrong { rule: &RANDOM, rows: vec![Row::text("Seen", &text)] }.into());
+            return Err(Wrong::new(&RANDOM, vec![Row::text("Seen", &text)]).into());
         }
         Ok(())
     }

@@ -30,37 +30,51 @@ pub(crate) enum Fate {
     Delayed,
 }
 
+/// A packet's way to the other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Journey {
+    pub(crate) fate: Fate,
+    /// When copies of it arrive.
+    pub(crate) arrivals: Vec<u64>,
+}
+
 impl<P: Clone> Way<P> {
     pub(crate) fn new(latency: u64, faults: Faults) -> Way<P> {
         Way { latency, faults, under_way: BTreeMap::new(), number: 0, last: 0 }
     }
 
     /// Sends a packet.
-    pub(crate) fn send(&mut self, now: u64, packet: P, dice: &mut Dice) -> Fate {
+    pub(crate) fn send(&mut self, now: u64, packet: P, dice: &mut Dice) -> Journey {
         let mut happens = |chance: u8| dice.number(8) < chance.into();
         let Faults { loss, repeat, delay } = self.faults;
         let [is_lost, is_repeated, is_delayed] = [loss, repeat, delay].map(&mut happens);
         let in_place = (now + self.latency).max(self.last);
         if is_lost {
-            return Fate::Lost;
+            return Journey { fate: Fate::Lost, arrivals: Vec::new() };
         }
-        if is_repeated {
-            self.arrives(in_place + 3 * self.latency, packet.clone());
+        let again = is_repeated.then_some(in_place + 3 * self.latency);
+        if let Some(at) = again {
+            self.arrives(at, packet.clone());
         }
         if is_delayed {
-            self.arrives(in_place + 2 * self.latency, packet);
-            return Fate::Delayed;
+            let late = in_place + 2 * self.latency;
+            self.arrives(late, packet);
+            return Journey { fate: Fate::Delayed, arrivals: [late].into_iter().chain(again).collect() };
         }
-        self.send_safely(now, packet);
-        if is_repeated { Fate::Repeated } else { Fate::Arrives }
+        let mut journey = self.send_safely(now, packet);
+        if is_repeated {
+            journey.fate = Fate::Repeated;
+        }
+        journey.arrivals.extend(again);
+        journey
     }
 
     /// Sends a packet that arrives in its place, whatever the faults.
-    pub(crate) fn send_safely(&mut self, now: u64, packet: P) -> Fate {
+    pub(crate) fn send_safely(&mut self, now: u64, packet: P) -> Journey {
         let in_place = (now + self.latency).max(self.last);
         self.last = in_place;
         self.arrives(in_place, packet);
-        Fate::Arrives
+        Journey { fate: Fate::Arrives, arrivals: vec![in_place] }
     }
 
     fn arrives(&mut self, at: u64, packet: P) {

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ferroce_engine::{
-    Access, AddressVector, Buffer, Cq, DONT_FRAGMENT, Device, DeviceConfig, Ident, MrInit, NoTrace, Payload,
-    Pd, QpAttr, QpCap, QpInit, QpType, RecvWr, RxMeta, SendOp, SendWr, Sge, Time, Train, TxLimits, Wc,
+    Access, AddressVector, Buffer, Cq, DONT_FRAGMENT, Device, DeviceConfig, Ident, MrInit, Payload, Pd,
+    Personality, QpAttr, QpCap, QpInit, QpType, RecvWr, RxMeta, SendOp, SendWr, Sge, Time, TraceEvent, Train,
+    TxLimits, Wc,
 };
 use ferroce_wire::{Headers, ICRC_LEN, Packet, PathMtu, PseudoHeader, Psn, Qpn, Syndrome, UDP_PORT};
 
@@ -14,16 +15,16 @@ pub(crate) const STUDENT_QP: Qpn = Qpn::new(0x11);
 /// Path MTU of the labs: small, so that few bytes make many packets.
 pub(crate) const MTU: PathMtu = PathMtu::Mtu256;
 
-const STUDENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const SOURCE_PORT: u16 = 0xC123;
+pub(crate) const STUDENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(crate) const SOURCE_PORT: u16 = 0xC123;
 
 /// Sizes of its queues.
 const DEPTH: u32 = 1024;
 
 /// A queue pair of the real engine in RTS.
 pub(crate) struct Peer {
-    device: Device<NoTrace>,
+    device: Device<Vec<(Time, TraceEvent)>>,
     qp: Qpn,
     cq: Cq,
     /// All messages go into it and come from it.
@@ -33,9 +34,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A queue pair that expects `rq_psn` first and sends `sq_psn` first. Messages have at most `longest` bytes.
-    pub(crate) fn new(seed: u64, rq_psn: Psn, sq_psn: Psn, longest: usize) -> Peer {
-        let config = DeviceConfig::new("peer", [IpAddr::from(PEER)]);
-        let mut device = Device::new(config, seed, NoTrace);
+    pub(crate) fn new(personality: Personality, seed: u64, rq_psn: Psn, sq_psn: Psn, longest: usize) -> Peer {
+        let config = DeviceConfig { personality, ..DeviceConfig::new("peer", [IpAddr::from(PEER)]) };
+        let mut device = Device::new(config, seed, Vec::new());
         let pd: Pd = device.alloc_pd().expect("a new device has room");
         let buffer = Buffer::new(longest);
         let mr = device.reg_mr(pd, MrInit::new(&buffer, Access::LOCAL_WRITE)).expect("a new device has room");
@@ -88,9 +89,14 @@ impl Peer {
         out[..count].to_vec()
     }
 
-    /// Hands it a packet with `payload` bytes of payload, and gives what it sends.
-    pub(crate) fn handle(&mut self, now: Time, headers: Headers, payload: usize) -> Vec<Headers> {
-        let bytes = packet(headers, payload);
+    /// What it has done since the last time.
+    pub(crate) fn steps(&mut self) -> Vec<(Time, TraceEvent)> {
+        std::mem::take(self.device.trace_mut())
+    }
+
+    /// Hands it a packet, and gives what it sends.
+    pub(crate) fn handle(&mut self, now: Time, frame: Frame) -> Vec<Frame> {
+        let bytes = frame.bytes([STUDENT, PEER]);
         let ident = Ident::Known { ident: 0, flags_fragment: DONT_FRAGMENT };
         let meta =
             RxMeta { src: STUDENT.into(), dst: PEER.into(), src_port: SOURCE_PORT, traffic_class: 0, ident };
@@ -99,44 +105,59 @@ impl Peer {
     }
 
     /// What it sends now.
-    pub(crate) fn transmit(&mut self, now: Time) -> Vec<Headers> {
+    pub(crate) fn transmit(&mut self, now: Time) -> Vec<Frame> {
         let mut sent = Vec::new();
         while self.device.poll_transmit(now, &TxLimits::SINGLE, &mut self.train) {
-            let headers = self.train.packets().filter_map(|bytes| Headers::parse(bytes).ok());
-            sent.extend(headers.map(|(headers, _)| headers));
+            let packets = self.train.packets().filter_map(|bytes| Packet::parse(bytes).ok());
+            sent.extend(
+                packets.map(|packet| Frame { headers: packet.headers, payload: packet.payload.len() }),
+            );
         }
         sent
     }
 }
 
-/// A whole packet of the student's NIC, from BTH to ICRC.
-fn packet(headers: Headers, payload: usize) -> Vec<u8> {
-    let payload = vec![0x5A; payload];
-    let mut packet = Packet::new(headers, &payload);
-    let mut bytes = vec![0; packet.wire_len()];
-    let flow = PseudoHeader::V4 {
-        src: STUDENT,
-        dst: PEER,
-        ident: 0,
-        flags_fragment: DONT_FRAGMENT,
-        src_port: SOURCE_PORT,
-        dst_port: UDP_PORT,
-    };
-    packet.emit(&mut bytes).expect("the headers are those of the opcode");
-    packet.icrc = flow.compute(&bytes[..bytes.len() - ICRC_LEN]);
-    packet.emit(&mut bytes).expect("as before");
-    bytes
+/// A packet between the two: what is in it does not matter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pub(crate) headers: Headers,
+    /// Bytes of payload.
+    pub(crate) payload: usize,
 }
 
-/// A packet in a few words.
-pub(crate) fn words(headers: &Headers) -> String {
-    let psn = headers.bth.psn;
-    match headers.aeth.map(|aeth| aeth.syndrome) {
-        Some(Syndrome::Nak(_)) => format!("NAK {psn}"),
-        Some(_) => format!("ACK {psn}"),
-        None => {
-            let name = headers.bth.opcode.name().trim_start_matches("RC_");
-            format!("{name} {psn}")
+impl Frame {
+    /// All of it, from BTH to ICRC, from the first address to the second.
+    pub(crate) fn bytes(&self, [src, dst]: [Ipv4Addr; 2]) -> Vec<u8> {
+        let payload = vec![0x5A; self.payload];
+        let mut packet = Packet::new(self.headers, &payload);
+        let mut bytes = vec![0; packet.wire_len()];
+        let flow = PseudoHeader::V4 {
+            src,
+            dst,
+            ident: 0,
+            flags_fragment: DONT_FRAGMENT,
+            src_port: SOURCE_PORT,
+            dst_port: UDP_PORT,
+        };
+        packet.emit(&mut bytes).expect("the headers are those of the opcode");
+        packet.icrc = flow.compute(&bytes[..bytes.len() - ICRC_LEN]);
+        packet.emit(&mut bytes).expect("as before");
+        bytes
+    }
+
+    /// It in a few words.
+    pub(crate) fn words(&self) -> String {
+        let bth = &self.headers.bth;
+        let psn = bth.psn;
+        let also =
+            if bth.resv7 > 0 { format!(", {} too", psn + u32::from(bth.resv7)) } else { String::new() };
+        match self.headers.aeth.map(|aeth| aeth.syndrome) {
+            Some(Syndrome::Nak(_)) => format!("NAK {psn}{also}"),
+            Some(_) => format!("ACK {psn}{also}"),
+            None => {
+                let name = self.headers.bth.opcode.name().trim_start_matches("RC_");
+                format!("{name} {psn}")
+            }
         }
     }
 }

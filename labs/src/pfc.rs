@@ -1,7 +1,7 @@
 //! The lab "Pause": a switch's part of priority flow control.
 
 use crate::ask::Ask;
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
@@ -9,6 +9,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const PFC: Lab = Lab {
     name: "pfc",
     title: "Pause",
+    language: Language::Rust,
     text: course_file!("pfc/README.md"),
     file: "pause.rs",
     starter: course_file!("pfc/starter.rs"),
@@ -189,11 +190,8 @@ impl Question for Filling {
                 let first = format!("Tell::{wanted} is right with {stored} bytes stored");
                 let rule = if comes { &XOFF } else { &XON };
                 let last = calls.split_off(calls.len().saturating_sub(SHOWN));
-                return Err(Wrong {
-                    rule,
-                    rows: vec![Row::text("First", &first), Row::exact("Calls", last)],
-                }
-                .into());
+                let rows = vec![Row::text("First", &first), Row::exact("Calls", last)];
+                return Err(Wrong::new(rule, rows).into());
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferroce_engine::QpState;
 use ferroce_fabric::{Chance, Link};
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::{Row, Rule};
 use crate::stage::{RDMA, Stage};
@@ -14,6 +14,7 @@ use crate::talk::{Players, Stop};
 pub(crate) const PING_PONG: Lab = Lab {
     name: "ping-pong",
     title: "Ping-pong",
+    language: Language::Rust,
     text: course_file!("ping-pong/README.md"),
     file: "pingpong.rs",
     starter: course_file!("ping-pong/starter.rs"),

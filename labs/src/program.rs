@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use crate::bounded::{Bounds, End, run};
 use crate::cage::{Cage, Keeper};
-use crate::course::Lab;
+use crate::course::{Lab, Language};
 use crate::error::LabError;
 use crate::folder::Folder;
+use crate::foreign;
 
 /// Compiling takes about half a second; only a file that wants to be slow to compile takes longer.
 const COMPILE: Bounds = Bounds { time: Duration::from_secs(30), memory_mib: 4096, file_mib: 64 };
@@ -25,6 +26,7 @@ const ERRORS_READ: u64 = 16 * 1024;
 pub(crate) struct Program {
     path: PathBuf,
     folder: PathBuf,
+    language: Language,
     keeper: Option<Keeper>,
 }
 
@@ -42,7 +44,52 @@ impl Program {
         folder.must_have(lab)?;
         let build = folder.hidden().join(lab.name);
         fs::create_dir_all(&build).map_err(LabError::io("make the folder", &build))?;
-        let path = build.join("program");
+        let (source, command, path) = match lab.language {
+            // Their cards need the network, and whatever the system's Python and compilers need.
+            Language::C | Language::Python if keeper.is_some() => {
+                return Err(LabError::Helper(format!("{} is no lab in Rust", lab.name)));
+            }
+            Language::Rust => Self::rustc(folder, lab, &build, keeper.as_ref())?,
+            Language::C => foreign::cc(lab, &build)?,
+            Language::Python => foreign::python(lab, &build)?,
+        };
+        let errors = build.join("compile.txt");
+        let end = {
+            let files = [open(&source)?, create(&build.join("compile.out"))?, create(&errors)?];
+            run(&command, &folder.lab(lab), files, &COMPILE)
+        };
+        let end = end.map_err(LabError::io("run", "/bin/sh"))?;
+        match end {
+            End::Ended(status) if status.success() => {
+                let language = lab.language;
+                Ok(Compiled::Ready(Program { path, folder: build, language, keeper }))
+            }
+            // What a shell says when there is no such program.
+            End::Ended(status) if matches!(status.code(), Some(126 | 127)) => Err(match lab.language {
+                Language::Rust => LabError::Compiler {
+                    command: command.first().map(|word| word.display().to_string()).unwrap_or_default(),
+                    error: io::ErrorKind::NotFound.into(),
+                },
+                language => foreign::missing(language),
+            }),
+            End::Ended(_) | End::TooMuchOutput => {
+                let words = read_start(&errors)?;
+                match foreign::is_missing(lab.language, &words) {
+                    true => Err(foreign::missing(lab.language)),
+                    false => Ok(Compiled::Refused(words)),
+                }
+            }
+            End::TimedOut => Ok(Compiled::TimedOut),
+        }
+    }
+
+    /// What compiles a lab in Rust: the file for its standard input, the command, and where the program will be.
+    fn rustc(
+        folder: &Folder,
+        lab: &Lab,
+        build: &Path,
+        keeper: Option<&Keeper>,
+    ) -> Result<(PathBuf, Vec<OsString>, PathBuf), LabError> {
         let harness = build.join("harness.rs");
         fs::write(&harness, harness_of(lab)).map_err(LabError::io("write", &harness))?;
 
@@ -56,33 +103,21 @@ impl Program {
         let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let mut command = vec![compiler.clone()];
         command.extend(args.iter().map(OsString::from));
-        if let Some(keeper) = &keeper {
+        if let Some(keeper) = keeper {
             let root = sysroot(&compiler)?;
             command[0] = root.join("bin/rustc").into();
-            let cage = Cage { read: vec![root, folder.lab(lab)], write: vec![build.clone()], user: None };
+            let cage = Cage { read: vec![root, folder.lab(lab)], write: vec![build.to_owned()], user: None };
             command = keeper.command(&cage, command);
             // Linkers have files of their own for a while.
             let set = format!("TMPDIR={}", build.display());
             command.splice(0..0, ["env".into(), set.into()]);
         }
-        let errors = build.join("compile.txt");
-        let end = {
-            let files = [open(&harness)?, create(&build.join("compile.out"))?, create(&errors)?];
-            run(&command, &folder.lab(lab), files, &COMPILE)
-        };
-        let end = end.map_err(LabError::io("run", "/bin/sh"))?;
-        match end {
-            End::Ended(status) if status.success() => {
-                Ok(Compiled::Ready(Program { path, folder: build, keeper }))
-            }
-            // What a shell says when there is no such program.
-            End::Ended(status) if matches!(status.code(), Some(126 | 127)) => Err(LabError::Compiler {
-                command: compiler.display().to_string(),
-                error: io::ErrorKind::NotFound.into(),
-            }),
-            End::Ended(_) | End::TooMuchOutput => Ok(Compiled::Refused(read_start(&errors)?)),
-            End::TimedOut => Ok(Compiled::TimedOut),
-        }
+        Ok((harness, command, build.join("program")))
+    }
+
+    /// What it is written in.
+    pub(crate) fn language(&self) -> Language {
+        self.language
     }
 
     /// The program itself.
@@ -126,7 +161,7 @@ fn harness_of(lab: &Lab) -> String {
 }
 
 /// Where a file of the hidden folder is, seen from the student's.
-fn relative_to_lab(lab: &Lab, name: &str) -> String {
+pub(crate) fn relative_to_lab(lab: &Lab, name: &str) -> String {
     format!("../.ferroce/{}/{name}", lab.name)
 }
 

@@ -3,13 +3,14 @@
 use ferroce_engine::{AttrMask, QpState, QpType, Transition, transitions};
 
 use crate::ask::Ask;
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 use crate::failure::Rule;
 
 pub(crate) const QP_STATES: Lab = Lab {
     name: "qp-states",
     title: "The states of a queue pair",
+    language: Language::Rust,
     text: course_file!("qp-states/README.md"),
     file: "states.rs",
     starter: course_file!("qp-states/starter.rs"),

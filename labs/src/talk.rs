@@ -3,6 +3,7 @@
 //! The program's standard input is a socket, and its harness writes there too. So what the student's code prints
 //! gets into nobody's way, and several programs can take part in one exercise, each with a socket of its own.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -13,14 +14,22 @@ use std::time::{Duration, Instant};
 use crate::bounded::{Bounds, End, Running};
 use crate::error::LabError;
 use crate::failure::Wrong;
+use crate::foreign::Card;
 use crate::program::{Program, create, read_start};
 
 /// Bounds of a program. All questions of a lab together take well under a second; the time is long, so that a
 /// busy computer changes no verdict.
 const ANSWERS: Bounds = Bounds { time: Duration::from_secs(60), memory_mib: 512, file_mib: 1 };
 
+/// The same for a program with a card of this computer: libraries and threads reserve addresses, and the capture of its
+/// packets is a file that it writes.
+const ON_CARDS: Bounds = Bounds { memory_mib: 8192, file_mib: 64, ..ANSWERS };
+
 /// A single answer takes microseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same for one with a card, which really waits for what is lost.
+const PATIENCE_ON_CARDS: Duration = Duration::from_secs(10);
 
 /// Most bytes of one line.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -70,6 +79,7 @@ pub(crate) struct Players<'a> {
     answering: Option<Student>,
     /// Programs that have played their part, and can play another.
     idle: Vec<Student>,
+    idle_with_cards: Vec<(Card, Student)>,
 }
 
 impl<'a> Players<'a> {
@@ -80,6 +90,7 @@ impl<'a> Players<'a> {
             started: 0,
             answering: None,
             idle: Vec::new(),
+            idle_with_cards: Vec::new(),
         }
     }
 
@@ -103,21 +114,50 @@ impl<'a> Players<'a> {
         if let Some(student) = self.idle.pop() {
             return Ok(student);
         }
+        let command = self.program.command();
+        self.launch(&command, ANSWERS, PATIENCE)
+    }
+
+    /// A program with a card of its own, which may have played before.
+    pub(crate) fn start_with(&mut self, card: &Card) -> Result<Student, Stop> {
+        if let Some(at) = self.idle_with_cards.iter().position(|(known, _)| known.address == card.address) {
+            let (known, student) = self.idle_with_cards.remove(at);
+            if known.loss == card.loss {
+                return Ok(student);
+            }
+        }
+        let command = card.command(self.program)?;
+        self.launch(&command, ON_CARDS, PATIENCE_ON_CARDS)
+    }
+
+    fn launch(&mut self, command: &[OsString], bounds: Bounds, patience: Duration) -> Result<Student, Stop> {
         assert!(self.started < MOST_PROGRAMS, "an exercise starts few programs");
         self.started += 1;
         let time = self.deadline.saturating_duration_since(Instant::now());
-        Ok(Student::start(self.program, self.started, Bounds { time, ..ANSWERS })?)
+        Ok(Student::start(self.program, command, self.started, Bounds { time, ..bounds }, patience)?)
+    }
+
+    /// What is being checked.
+    pub(crate) fn program(&self) -> &'a Program {
+        self.program
     }
 
     /// Takes back a program that has played its part to the end: starting another takes longer than most plays.
     pub(crate) fn rest(&mut self, student: Student) {
         self.idle.push(student);
     }
+
+    /// The same for one with a card.
+    pub(crate) fn rest_with(&mut self, card: Card, student: Student) {
+        self.idle_with_cards.push((card, student));
+    }
 }
 
 /// A running program of the student's.
 pub(crate) struct Student {
     running: Running,
+    /// How long it may take for a line.
+    patience: Duration,
     /// What the socket's time-outs are.
     timeout: Duration,
     lines: BufReader<UnixStream>,
@@ -125,16 +165,22 @@ pub(crate) struct Student {
 }
 
 impl Student {
-    fn start(program: &Program, number: usize, bounds: Bounds) -> Result<Student, LabError> {
+    fn start(
+        program: &Program,
+        command: &[OsString],
+        number: usize,
+        bounds: Bounds,
+        patience: Duration,
+    ) -> Result<Student, LabError> {
         let (folder, path) = (program.folder(), program.path());
         let errors = folder.join(format!("errors-{number}.txt"));
         let output = create(&folder.join(format!("output-{number}.txt")))?;
         let (ours, theirs) = UnixStream::pair().map_err(LabError::io("make a socket for", path))?;
         let files = [Stdio::from(OwnedFd::from(theirs)), output.into(), create(&errors)?.into()];
-        let running = Running::start(&program.command(), folder, files, &bounds);
+        let running = Running::start(command, folder, files, &bounds);
         let running = running.map_err(LabError::io("run", path))?;
-        let student = Student { running, timeout: PATIENCE, lines: BufReader::new(ours), errors };
-        student.set_timeouts(PATIENCE).map_err(LabError::io("make a socket for", path))?;
+        let student = Student { running, patience, timeout: patience, lines: BufReader::new(ours), errors };
+        student.set_timeouts(patience).map_err(LabError::io("make a socket for", path))?;
         Ok(student)
     }
 
@@ -171,7 +217,7 @@ impl Student {
     /// Sees to it that nobody waits longer for one line than may be. A time-out of zero would mean none.
     fn be_patient(&mut self) -> io::Result<()> {
         let left = self.running.deadline().saturating_duration_since(Instant::now());
-        let timeout = left.clamp(Duration::from_millis(1), PATIENCE);
+        let timeout = left.clamp(Duration::from_millis(1), self.patience);
         if timeout != self.timeout {
             self.set_timeouts(timeout)?;
             self.timeout = timeout;
@@ -199,6 +245,11 @@ impl Student {
     fn silence(&self, end: End) -> Stop {
         Stop::Silence(Silence { end, errors: read_start(&self.errors).unwrap_or_default() })
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes that hexadecimal digits say; other characters are left out.

@@ -1,14 +1,18 @@
 //! The lab "Go-back-N": the student's requester against the engine's responder, through a network with faults.
 
-mod game;
 mod judge;
-mod rules;
 
-use crate::course::{Lab, Step, course_file};
+use ferroce_engine::Personality;
+
+use crate::course::{Lab, Language, Step, course_file};
+use crate::dice::Dice;
+use crate::network::Faults;
+use crate::requester::{Game, Scheme, Weather};
 
 pub(crate) const GO_BACK_N: Lab = Lab {
     name: "go-back-n",
     title: "Go-back-N",
+    language: Language::Rust,
     text: course_file!("go-back-n/README.md"),
     file: "requester.rs",
     starter: course_file!("go-back-n/starter.rs"),
@@ -72,7 +76,7 @@ pub(crate) const GO_BACK_N: Lab = Lab {
             questions: 24,
         },
     ],
-    draw: |step, number, dice| Box::new(game::Game::draw(step, number, dice)),
+    draw: |step, number, dice| Box::new(draw(step, number, dice)),
 };
 
 const SEND: &str = "send";
@@ -80,3 +84,21 @@ const ACK: &str = "ack";
 const NAK: &str = "nak";
 const TIMEOUT: &str = "timeout";
 const STORM: &str = "storm";
+
+fn draw(step: &str, number: usize, dice: &mut Dice) -> Game {
+    let scheme =
+        Scheme { personality: Personality::default, judge: |flight| Box::new(judge::GoBackN::new(flight)) };
+    Game::draw(scheme, number, dice, |light| {
+        let none = Faults::default();
+        let lossy = Faults { loss: light, ..none };
+        let rough = Faults { loss: light, repeat: light / 2, delay: light / 2 };
+        let faults = match step {
+            SEND => [none, none],
+            ACK => [none, Faults { repeat: 24, delay: 24, ..none }],
+            NAK => [lossy, none],
+            TIMEOUT => [lossy, lossy],
+            _ => [rough, rough],
+        };
+        Weather { faults, spares_last: step == NAK, nonsense: !matches!(step, SEND | NAK) }
+    })
+}

@@ -20,7 +20,7 @@ pub(super) fn judge(message: &Message, answer: &str) -> Result<(), Wrong> {
     // More than a packet can have is not looked at.
     let Some(seen) = (answer.len() <= 2 * LONGEST).then(|| unhex(answer)) else {
         let text = "The answer is longer than any packet of this lab.";
-        return Err(Wrong { rule: &FORMAT, rows: vec![Row::text("Seen", text)] });
+        return Err(Wrong::new(&FORMAT, vec![Row::text("Seen", text)]));
     };
     let packet = message.packet();
     let mut expected = vec![0; packet.wire_len()];
@@ -38,7 +38,7 @@ pub(super) fn judge(message: &Message, answer: &str) -> Result<(), Wrong> {
         Some(field) => Err(tell(message, &field, &expected, &seen)),
         None if is_checked(Part::Icrc, message.step) && seen.len() > expected.len() => {
             let text = format!("{} bytes after the ICRC, which ends the packet", seen.len() - expected.len());
-            Err(Wrong { rule: &LENGTH, rows: vec![Row::text("Seen", &text)] })
+            Err(Wrong::new(&LENGTH, vec![Row::text("Seen", &text)]))
         }
         None => Ok(()),
     }
@@ -120,7 +120,7 @@ fn tell(message: &Message, field: &Field, expected: &[u8], seen: &[u8]) -> Wrong
     rows.extend(remark.map(|remark| Row::text("Why?", &remark)));
     let end = checked_len(message.step, expected.len());
     rows.push(dump(&expected[..end], &seen[..end.min(seen.len())], wrong_at));
-    Wrong { rule: rule_of(field), rows }
+    Wrong::new(rule_of(field), rows)
 }
 
 fn value(field: &Field, bytes: &[u8]) -> String {

@@ -5,12 +5,13 @@ mod judge;
 mod message;
 mod rules;
 
-use crate::course::{Lab, Step, course_file};
+use crate::course::{Lab, Language, Step, course_file};
 use message::draw;
 
 pub(crate) const PACKET_BY_HAND: Lab = Lab {
     name: "packet-by-hand",
     title: "A packet by hand",
+    language: Language::Rust,
     text: course_file!("packet-by-hand/README.md"),
     file: "packet.rs",
     starter: course_file!("packet-by-hand/starter.rs"),

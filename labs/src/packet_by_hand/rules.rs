@@ -3,16 +3,10 @@
 use ferroce_wire::Part;
 use ferroce_wire::decode::Field;
 
-use crate::failure::Rule;
+use crate::failure::{Rule, rules};
 
 const BTH_SOURCE: &str = "IBTA volume 1, 9.2";
 const RETH_SOURCE: &str = "IBTA volume 1, 9.3";
-
-macro_rules! rules {
-    ($($id:ident $name:literal $source:ident: $text:literal;)*) => {
-        $(pub(super) const $id: Rule = Rule { name: $name, text: $text, source: $source };)*
-    };
-}
 
 const ICRC_SOURCE: &str = "annex A17, IBTA volume 1, 7.8";
 const LAB: &str = "this lab";

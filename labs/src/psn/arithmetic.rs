@@ -83,5 +83,5 @@ fn compare(
         return Ok(());
     }
     let lines = [format!("expected  {}", show_wanted()), format!("seen      {}", show_seen())];
-    Err(Wrong { rule, rows: vec![Row::exact("First", lines)] }.into())
+    Err(Wrong::new(rule, vec![Row::exact("First", lines)]).into())
 }

@@ -1,15 +1,15 @@
 //! Request packets for the student's responder: drawn by dice, or sent by the engine's requester.
 
-use ferroce_engine::{Psn, Qpn, Time};
+use ferroce_engine::{Personality, Psn, Qpn, Time};
 use ferroce_wire::{Aeth, Bth, Headers, NakCode, Opcode, Syndrome};
 
 use super::rules::{DUPLICATE, EXPECTED, GAP, ONE_NAK};
 use crate::course::Question;
 use crate::dice::Dice;
-use crate::failure::{Row, Rule, Wrong};
+use crate::failure::{Row, Rule};
 use crate::ladder::Ladder;
 use crate::network::{Faults, Way};
-use crate::peer::{MTU, Peer, words};
+use crate::peer::{Frame, MTU, Peer};
 use crate::talk::{Players, Stop};
 
 /// Nanoseconds that a packet takes.
@@ -129,7 +129,7 @@ impl Judge<'_, '_> {
     /// The engine's requester sends, until everything is acknowledged.
     fn engine(&mut self, game: &Game) -> Result<(), Stop> {
         let mut dice = Dice::new(game.seed);
-        let mut peer = Peer::new(game.seed, Psn::new(0), game.first, LONGEST);
+        let mut peer = Peer::new(Personality::default(), game.seed, Psn::new(0), game.first, LONGEST);
         let (mut here, mut back) = (Way::new(LATENCY, game.faults), Way::new(LATENCY, game.faults));
         let mut now = 0;
         let mut completed = 0;
@@ -137,10 +137,11 @@ impl Judge<'_, '_> {
             peer.send(Time::ZERO, index as u64, bytes);
         }
         for _ in 0..MOST_ROUNDS {
-            for headers in peer.transmit(Time::from_nanos(now)) {
-                let fate = here.send(now, headers, &mut dice);
-                self.ladder.left(&words(&headers), fate);
+            for frame in peer.transmit(Time::from_nanos(now)) {
+                let journey = here.send(now, frame, &mut dice);
+                self.ladder.left(now, &frame, &journey);
             }
+            self.ladder.steps(peer.steps());
             completed += peer.completions().len();
             if completed == game.messages.len() {
                 return Ok(());
@@ -148,18 +149,18 @@ impl Judge<'_, '_> {
             let deadline = peer.deadline().map(Time::nanos);
             let Some(next) = [here.next(), back.next(), deadline].into_iter().flatten().min() else { break };
             now = now.max(next);
-            while let Some(headers) = here.receive(now) {
-                let Bth { psn, ack_request, .. } = headers.bth;
+            while let Some(frame) = here.receive(now) {
+                let Bth { psn, ack_request, .. } = frame.headers.bth;
                 self.ladder.note(format!("on_request({psn}, {ack_request})"));
                 if let Some(answer) = acknowledgement(self.request(psn, ack_request)?, peer.qpn()) {
-                    let fate = back.send(now, answer, &mut dice);
-                    self.ladder.right(&words(&answer), fate);
+                    let journey = back.send(now, answer, &mut dice);
+                    self.ladder.right(now, &answer, &journey);
                 }
             }
             while let Some(answer) = back.receive(now) {
-                for headers in peer.handle(Time::from_nanos(now), answer, 0) {
-                    let fate = here.send(now, headers, &mut dice);
-                    self.ladder.left(&words(&headers), fate);
+                for frame in peer.handle(Time::from_nanos(now), answer) {
+                    let journey = here.send(now, frame, &mut dice);
+                    self.ladder.left(now, &frame, &journey);
                 }
             }
             peer.handle_timeout(Time::from_nanos(now));
@@ -177,7 +178,7 @@ impl Judge<'_, '_> {
         let seen = Answer::read(&seen).map_or(seen, Answer::words);
         let what = format!("PSN {psn} arrives while {} is expected", self.expected);
         let lines = [what, format!("expected  {}", wanted.words()), format!("seen      {seen}")];
-        Err(Wrong { rule, rows: vec![Row::exact("First", lines), self.ladder.row()] }.into())
+        Err(self.ladder.wrong(rule, vec![Row::exact("First", lines)]).into())
     }
 
     fn wanted(&mut self, psn: Psn, ack_request: bool) -> (&'static Rule, Answer) {
@@ -198,12 +199,13 @@ impl Judge<'_, '_> {
 }
 
 /// The packet to `requester` that an answer sends, if it sends one.
-fn acknowledgement(answer: Answer, requester: Qpn) -> Option<Headers> {
+fn acknowledgement(answer: Answer, requester: Qpn) -> Option<Frame> {
     let (psn, syndrome) = match answer {
         Answer::ExecuteAndAck(psn) | Answer::Ack(psn) => (psn, Syndrome::Ack { credits: NO_CREDITS }),
         Answer::Nak(psn) => (psn, Syndrome::Nak(NakCode::PsnSequence)),
         Answer::Execute | Answer::Drop => return None,
     };
     let bth = Bth::new(Opcode::RC_ACKNOWLEDGE, requester, psn);
-    Some(Headers { aeth: Some(Aeth { syndrome, msn: 0 }), ..Headers::new(bth) })
+    let headers = Headers { aeth: Some(Aeth { syndrome, msn: 0 }), ..Headers::new(bth) };
+    Some(Frame { headers, payload: 0 })
 }

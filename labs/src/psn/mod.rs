@@ -4,12 +4,13 @@ mod arithmetic;
 mod game;
 mod rules;
 
-use crate::course::{Lab, Question, Step, course_file};
+use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
 
 pub(crate) const PSN: Lab = Lab {
     name: "psn",
     title: "PSNs",
+    language: Language::Rust,
     text: course_file!("psn/README.md"),
     file: "responder.rs",
     starter: course_file!("psn/starter.rs"),

@@ -1,12 +1,6 @@
 //! The rules of PSNs.
 
-use crate::failure::Rule;
-
-macro_rules! rules {
-    ($($id:ident $name:literal $source:literal: $text:literal;)*) => {
-        $(pub(super) const $id: Rule = Rule { name: $name, text: $text, source: $source };)*
-    };
-}
+use crate::failure::rules;
 
 rules! {
     WRAPS "psn.wraps" "IBTA volume 1, 9.2.7":

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ferroce_engine::{Access, Buffer, Cq, MrInit, Pd, Qpn, Sge, Time, Wc};
 use ferroce_fabric::{Fabric, HostId};
 
+use super::connecting::{Awaited, Connections};
 use super::verbs;
 use crate::talk::{Stop, Student};
 
@@ -13,6 +14,9 @@ const MOST_OBJECTS: usize = 1024;
 
 /// Bytes of memory that a program can register.
 const MOST_BYTES: usize = 64 << 20;
+
+/// How often a program can look at its memory in no time.
+const LOOKS: u32 = 256;
 
 /// A program on the stage.
 pub(crate) struct Actor {
@@ -27,6 +31,9 @@ pub(crate) struct Actor {
     waiting: Waiting,
     /// Line of the student's file that the last call stands in.
     line: u32,
+    pub(super) connections: Connections,
+    /// How often it has looked at its memory since it last waited.
+    looks: u32,
     /// Completions that it has taken out.
     completions: u64,
     result: String,
@@ -52,8 +59,22 @@ pub(super) enum Waiting {
     Completion(Cq),
     /// That its work is done, at this moment.
     Work(Time),
+    /// News about a connection.
+    Connection(Awaited),
+    /// That this moment passes: it has looked at its memory again and again.
+    Look(Time),
     /// It has ended.
     End,
+}
+
+impl Waiting {
+    /// The moment that it ends at by itself.
+    pub(super) fn until(&self) -> Option<Time> {
+        match *self {
+            Waiting::Work(until) | Waiting::Look(until) => Some(until),
+            _ => None,
+        }
+    }
 }
 
 impl Actor {
@@ -69,6 +90,8 @@ impl Actor {
             qps: Vec::new(),
             waiting: Waiting::Nothing,
             line: 0,
+            connections: Connections::default(),
+            looks: 0,
             completions: 0,
             result: String::new(),
         }
@@ -104,6 +127,13 @@ impl Actor {
 
     pub(super) fn wait(&mut self, waiting: Waiting) {
         self.waiting = waiting;
+        self.looks = 0;
+    }
+
+    /// It has looked at its memory. True if it does so all the time.
+    pub(super) fn looks_again(&mut self) -> bool {
+        self.looks += 1;
+        self.looks >= LOOKS
     }
 
     pub(super) fn go_on(&mut self) {

@@ -1,35 +1,23 @@
-//! Where programs with network cards play: each is a process of the student's, and calls verbs of a card in a simulated
-//! network.
+//! Where programs with network cards play: each is a process of the student's.
 //!
-//! The programs take turns in a fixed order, and time passes only when all of them wait, so that a run depends on
-//! nothing but the seed.
+//! Programs in Rust call verbs of cards in a simulated network, where a run depends on nothing but the seed. Programs in
+//! other languages call the verbs of libibverbs, and have cards on addresses of this computer; what is checked is the same.
 
 mod actor;
+mod connecting;
+mod real;
+mod simulated;
 mod transcript;
 mod verbs;
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use ferroce_engine::QpState;
+use ferroce_fabric::Link;
 
-use ferroce_engine::{Counters, QpState, Time};
-use ferroce_fabric::{Fabric, Link};
-
+use crate::course::Language;
 use crate::failure::{Row, Rule, Wrong};
 use crate::talk::{Players, Stop};
-use actor::{Actor, Waiting};
-use transcript::Transcript;
-
-/// Idle polls, with nothing under way, after which nothing will come any more.
-const IDLE_POLLS: u32 = 2_000;
-
-/// How long a poll takes.
-const POLL: Duration = Duration::from_micros(1);
-
-/// Simulated time in which every exercise can be done many times over.
-const LONGEST: Duration = Duration::from_secs(60);
-
-/// Turns, likewise: the solutions need a thousand at most.
-const MOST_TURNS: u32 = 10_000;
+use real::Real;
+use simulated::Simulated;
 
 const WAITS: Rule = Rule {
     name: "stage.waits",
@@ -37,27 +25,26 @@ const WAITS: Rule = Rule {
     source: "this lab",
 };
 
-const OVERFLOW: Rule = Rule {
-    name: "cq.overflow",
-    text: "A completion queue never gets more completions than it has room for: those are lost, and the queue \
-           pairs fail.",
-    source: "IBTA volume 1, 10.8.3.3",
-};
-
-const TOO_LONG: Rule = Rule { name: "stage.time", text: "The programs come to an end.", source: "this lab" };
-
 /// The module by which the student's programs call.
 pub(crate) const RDMA: (&str, &str) = ("rdma", include_str!("../../course/rdma.rs"));
 
+/// Sockets on top of it.
+pub(crate) const STREAM: (&str, &str) = ("stream", include_str!("../../course/stream.rs"));
+
 /// Programs, their cards, and the network between them.
-pub(crate) struct Stage {
-    fabric: Fabric,
-    actors: Vec<Actor>,
-    /// What programs have told each other outside of RDMA: sender, receiver, words.
-    mail: VecDeque<(usize, usize, String)>,
-    transcript: Transcript,
-    /// The rule that is broken when a message finds no receive.
-    rnr: Option<&'static Rule>,
+pub(crate) enum Stage {
+    Simulated(Box<Simulated>),
+    Real(Real),
+}
+
+/// Asks whichever it is.
+macro_rules! either {
+    ($stage:expr, $inner:ident => $what:expr) => {
+        match $stage {
+            Stage::Simulated($inner) => $what,
+            Stage::Real($inner) => $what,
+        }
+    };
 }
 
 impl Stage {
@@ -69,238 +56,64 @@ impl Stage {
         link: Link,
         parts: &[(String, String)],
     ) -> Result<Stage, Stop> {
-        let mut fabric = Fabric::new(seed);
-        fabric.set_links(link);
-        let mut actors = Vec::new();
-        for (name, arguments) in parts {
-            let host = fabric.add_host(name);
-            let mut student = players.start()?;
-            let part = name.split('-').next().unwrap_or(name);
-            student.say(&format!("{part} {arguments}"))?;
-            actors.push(Actor::new(name, student, host, &mut fabric));
+        match players.program().language() {
+            Language::Rust => Ok(Stage::Simulated(Box::new(Simulated::open(players, seed, link, parts)?))),
+            Language::C | Language::Python => Ok(Stage::Real(Real::open(players, seed, link, parts)?)),
         }
-        Ok(Stage { fabric, actors, mail: VecDeque::new(), transcript: Transcript::default(), rnr: None })
     }
 
     /// From now on a message that finds no receive posted breaks this rule.
     pub(crate) fn forbid_rnr(&mut self, rule: &'static Rule) {
-        self.rnr = Some(rule);
+        either!(self, stage => stage.forbid_rnr(rule));
     }
 
     /// Plays until every program has ended, and gives what their functions returned.
     pub(crate) fn play(&mut self, players: &mut Players<'_>) -> Result<Vec<String>, Stop> {
-        let (mut turns, mut idle) = (0, 0);
-        loop {
-            for index in 0..self.actors.len() {
-                self.turn(index)?;
-            }
-            if self.actors.iter().all(|actor| actor.result().is_some()) {
-                self.actors.iter_mut().filter_map(Actor::leave).for_each(|student| players.rest(student));
-                return Ok(self.actors.iter().filter_map(Actor::result).map(str::to_owned).collect());
-            }
-            turns += 1;
-            if turns > MOST_TURNS || self.fabric.now() > Time::ZERO + LONGEST {
-                return Err(self.wrong(&TOO_LONG, self.whereabouts()).into());
-            }
-            let seen = |happened: fn(&Counters) -> bool| {
-                (0..self.actors.len()).any(|program| happened(self.counters(program)))
-            };
-            if let Some(rule) = self.rnr
-                && seen(|counters| counters.rnr_nak_sent > 0)
-            {
-                return Err(self.wrong(rule, self.whereabouts()).into());
-            }
-            if seen(|counters| counters.cq_overflow > 0) {
-                return Err(self.wrong(&OVERFLOW, self.whereabouts()).into());
-            }
-            if self.can_go_on() {
-                continue;
-            }
-            let works = self.actors.iter().any(|actor| matches!(actor.waiting(), Waiting::Work(_)));
-            idle = if works || self.fabric.next_moment().is_some() { 0 } else { idle + 1 };
-            if idle > IDLE_POLLS || !self.pass_time() {
-                return Err(self.wrong(&WAITS, self.whereabouts()).into());
-            }
-        }
+        either!(self, stage => stage.play(players))
     }
 
     /// A wrong run: the rule that it breaks, and rows before the last things that happened.
-    pub(crate) fn wrong(&self, rule: &'static Rule, mut rows: Vec<Row>) -> Wrong {
-        rows.push(self.transcript.row());
-        Wrong { rule, rows }
+    pub(crate) fn wrong(&self, rule: &'static Rule, rows: Vec<Row>) -> Wrong {
+        either!(self, stage => stage.wrong(rule, rows))
     }
 
-    /// What a program's card has counted.
-    pub(crate) fn counters(&self, program: usize) -> &Counters {
-        self.fabric.device(self.actors[program].host()).counters()
+    /// Bytes of all packets that a program's card has sent.
+    pub(crate) fn sent_bytes(&self, program: usize) -> u64 {
+        either!(self, stage => stage.sent_bytes(program))
     }
 
     /// What a program has told another that has not heard it.
-    pub(crate) fn told(&self, from: usize, to: usize) -> impl Iterator<Item = &str> {
-        let mail = self.mail.iter().filter(move |(sender, receiver, _)| (*sender, *receiver) == (from, to));
-        mail.map(|(_, _, words)| words.as_str())
+    pub(crate) fn told(&self, from: usize, to: usize) -> Vec<&str> {
+        either!(self, stage => stage.told(from, to).collect())
+    }
+
+    /// How often programs have told each other something outside of RDMA.
+    pub(crate) fn tells(&self) -> usize {
+        either!(self, stage => stage.tells())
     }
 
     /// Completions that a program has taken out of its queues.
     pub(crate) fn completions(&self, program: usize) -> u64 {
-        self.actors[program].completions()
+        either!(self, stage => stage.completions(program))
     }
 
     /// The states of a program's queue pairs, in the order in which they were made.
     pub(crate) fn states(&self, program: usize) -> Vec<QpState> {
-        let actor = &self.actors[program];
-        let device = self.fabric.device(actor.host());
-        actor.qps().iter().filter_map(|&qp| device.query_qp(qp).ok()).map(|info| info.state).collect()
+        either!(self, stage => stage.states(program))
     }
 
     /// What is in a program's memory region, counted in the order of registration.
     pub(crate) fn memory(&self, program: usize, region: usize) -> Option<Vec<u8>> {
-        self.actors[program].memory(region)
+        either!(self, stage => stage.memory(program, region))
     }
 
-    /// Lets a program go on until it waits, if what it waits for is there.
-    fn turn(&mut self, index: usize) -> Result<(), Stop> {
-        while self.release(index)? {
-            self.transcript.packets(&self.fabric, &self.actors);
-            let actor = &mut self.actors[index];
-            let line = actor.hear()?;
-            if let Some(call) = line {
-                self.call(index, &call)?;
-            }
-        }
-        self.transcript.packets(&self.fabric, &self.actors);
-        Ok(())
+    /// Bytes of the longest packet that was sent with SEND.
+    pub(crate) fn longest_send(&self) -> Option<usize> {
+        either!(self, stage => stage.longest_send())
     }
 
-    /// Carries out a call, or notes what it waits for.
-    fn call(&mut self, index: usize, call: &str) -> Result<(), Stop> {
-        let (verb, arguments) = call.split_once(' ').unwrap_or((call, ""));
-        let answer = match verb {
-            "tell" => self.tell(index, arguments),
-            "hear" => match self.find(arguments.trim()) {
-                Some(from) => {
-                    self.actors[index].wait(Waiting::Hear(from));
-                    return Ok(());
-                }
-                None => Err(format!("there is no program '{arguments}'")),
-            },
-            "poll" | "wait" => {
-                let cq = self.actors[index].cq(arguments.parse().unwrap_or(u64::MAX));
-                match cq {
-                    Ok(cq) if verb == "poll" => self.actors[index].wait(Waiting::Poll { cq, again: false }),
-                    Ok(cq) => self.actors[index].wait(Waiting::Completion(cq)),
-                    Err(why) => return self.actors[index].answer(Err(why)),
-                }
-                return Ok(());
-            }
-            "work" => {
-                let nanos = Duration::from_nanos(arguments.parse().unwrap_or(0)).min(LONGEST);
-                self.actors[index].wait(Waiting::Work(self.fabric.now() + nanos));
-                return Ok(());
-            }
-            "rtr" => {
-                let peer = arguments.split(' ').nth(1).and_then(|name| self.find(name));
-                let address = peer.map(|peer| self.fabric.address(self.actors[peer].host()));
-                self.actors[index].verb(&mut self.fabric, verb, arguments, address)
-            }
-            _ => self.actors[index].verb(&mut self.fabric, verb, arguments, None),
-        };
-        self.transcript.call(&self.actors[index], verb, arguments, &answer);
-        self.actors[index].answer(answer)
-    }
-
-    /// Gives a program what it waits for, if that is there. False: it waits on, or has ended.
-    fn release(&mut self, index: usize) -> Result<bool, Stop> {
-        let actor = &mut self.actors[index];
-        let answer = match actor.waiting() {
-            Waiting::Nothing => return Ok(true),
-            Waiting::End => return Ok(false),
-            Waiting::Hear(from) => {
-                let from = *from;
-                let Some(at) = self.mail.iter().position(|(sender, to, _)| (*sender, *to) == (from, index))
-                else {
-                    return Ok(false);
-                };
-                self.mail.remove(at).map(|(_, _, words)| words).unwrap_or_default()
-            }
-            &Waiting::Poll { cq, again } => match actor.take(&mut self.fabric, cq) {
-                Some(wc) => {
-                    self.transcript.completion(actor, &wc);
-                    verbs::completion_words(&wc)
-                }
-                None if again => String::new(),
-                None => return Ok(false),
-            },
-            Waiting::Work(until) if *until <= self.fabric.now() => String::new(),
-            Waiting::Work(_) => return Ok(false),
-            &Waiting::Completion(cq) => match actor.take(&mut self.fabric, cq) {
-                Some(wc) => {
-                    self.transcript.completion(actor, &wc);
-                    verbs::completion_words(&wc)
-                }
-                None => return Ok(false),
-            },
-        };
-        self.actors[index].go_on();
-        self.actors[index].answer(Ok(answer))?;
-        Ok(true)
-    }
-
-    fn tell(&mut self, index: usize, arguments: &str) -> Result<String, String> {
-        let (to, words) = arguments.split_once(' ').unwrap_or((arguments, ""));
-        let to = self.find(to).ok_or_else(|| format!("there is no program '{to}'"))?;
-        self.mail.push_back((index, to, words.to_owned()));
-        Ok(String::new())
-    }
-
-    fn find(&self, name: &str) -> Option<usize> {
-        self.actors.iter().position(|actor| actor.name() == name)
-    }
-
-    /// Whether a program would go on without time passing.
-    fn can_go_on(&self) -> bool {
-        self.actors.iter().enumerate().any(|(index, actor)| match actor.waiting() {
-            Waiting::Nothing => true,
-            Waiting::Hear(from) => self.mail.iter().any(|(sender, to, _)| (sender, *to) == (from, index)),
-            _ => false,
-        })
-    }
-
-    /// Lets time pass: to the next thing that happens, or for the time of a poll.
-    fn pass_time(&mut self) -> bool {
-        let mut polls = false;
-        for actor in &mut self.actors {
-            polls |= actor.polls_again();
-        }
-        let works = self.actors.iter().filter_map(|actor| match actor.waiting() {
-            Waiting::Work(until) => Some(*until),
-            _ => None,
-        });
-        match self.fabric.next_moment().into_iter().chain(works).min() {
-            Some(moment) => {
-                let least = if polls { POLL } else { Duration::ZERO };
-                self.fabric.run_until(moment.max(self.fabric.now() + least));
-            }
-            None if polls => self.fabric.run_for(POLL),
-            None => return false,
-        }
-        self.transcript.packets(&self.fabric, &self.actors);
-        true
-    }
-
-    /// What every program does.
-    fn whereabouts(&self) -> Vec<Row> {
-        let lines = self.actors.iter().map(|actor| {
-            let doing = match actor.waiting() {
-                Waiting::Nothing => "runs".to_owned(),
-                Waiting::End => return format!("{} has ended", actor.name()),
-                Waiting::Hear(from) => format!("waits in hear({:?})", self.actors[*from].name()),
-                Waiting::Poll { .. } => "polls an empty completion queue".to_owned(),
-                Waiting::Completion(_) => "waits for a completion".to_owned(),
-                Waiting::Work(_) => "works".to_owned(),
-            };
-            format!("{} {doing}, line {}", actor.name(), actor.line())
-        });
-        vec![Row::exact("Where", lines)]
+    /// Requests for connections that a program has rejected.
+    pub(crate) fn rejected(&self, program: usize) -> usize {
+        either!(self, stage => stage.rejected(program))
     }
 }

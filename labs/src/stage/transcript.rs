@@ -35,6 +35,8 @@ impl Transcript {
             "send" => format!("posts {} {}, {} bytes", word(6), word(1), word(5)),
             "receive" => format!("posts receive {}, {} bytes", word(1), word(4)),
             "init" | "rtr" | "rts" => format!("queue pair {} to {}", word(0), verb.to_uppercase()),
+            "listen" => format!("listens at port {}", word(0)),
+            "reject" => "rejects a request".to_owned(),
             "tell" => format!("tells {}", word(0)),
             _ if answer.is_err() => verb.to_owned(),
             _ => return,
@@ -47,6 +49,15 @@ impl Transcript {
     pub(super) fn completion(&mut self, actor: &Actor, wc: &Wc) {
         let (name, line) = (actor.name(), actor.line());
         self.add(format!("{name}, line {line}: completion {}, {}", wc.wr_id, status(wc.status)));
+    }
+
+    /// A program heard about a connection.
+    pub(super) fn connection(&mut self, actor: &Actor, answer: &Result<String, String>) {
+        let what = match answer {
+            Ok(_) => "connection manager has news",
+            Err(why) => why.split(' ').next().unwrap_or_default(),
+        };
+        self.add(format!("{}, line {}: {what}", actor.name(), actor.line()));
     }
 
     /// Packets that were sent since the last time.

@@ -10,7 +10,7 @@ use ferroce_fabric::{End, Fabric};
 
 use super::actor::Actor;
 use crate::peer::MTU;
-use crate::talk::unhex;
+use crate::talk::{hex, unhex};
 
 /// Carries out one call. An error is a sentence for the student.
 pub(super) fn call(
@@ -32,7 +32,7 @@ pub(super) fn call(
         "take" => {
             let bytes =
                 actor.bytes(number(0), number(1), number(2)).map_err(|why| format!("read(): {why}"))?;
-            Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            Ok(hex(&bytes))
         }
         "cq" => {
             let made = fabric.with(actor.host(), |device, _| device.create_cq(number(0) as u32));

@@ -43,7 +43,8 @@ fn failure(check: Check) -> Failure {
     let Verdict::Failed(failure) = check.verdict else { panic!("passed with seed {seed}") };
     let text = failure.to_string();
     assert!(text.lines().count() <= MAX_LINES, "{text}");
-    let prose = text.lines().filter(|line| !line.starts_with("Replay") && !line.starts_with("Hint"));
+    let is_command = |line: &&str| ["Again", "Replay", "Hint"].iter().any(|label| line.starts_with(label));
+    let prose = text.lines().filter(|line| !is_command(line));
     prose.for_each(|line| assert!(line.chars().count() <= MAX_COLUMNS, "{line}"));
     assert!(text.contains(&format!("--seed {seed}\n")), "{text}");
     failure

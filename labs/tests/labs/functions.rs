@@ -15,6 +15,20 @@ lab_tests!(qp_states, "qp-states", starter: "qp.path" "seen      true", &[
     ("(State::Err, _) => Posted::Flushed", "(State::Err, _) => Posted::Refused", "qp.post", "expected  Flushed"),
 ]);
 
+lab_tests!(icrc, "icrc", starter: "icrc.crc32" "crc32(313233343536373839)", &[
+    ("0xEDB8_8320", "0x04C1_1DB7", "icrc.crc32", "crc32("),
+    ("    !register\n", "    register\n", "icrc.crc32", "crc32("),
+    ("let mut register = !0_u32;", "let mut register = 0_u32;", "icrc.crc32", "crc32("),
+    ("icrc(datagram, &[1, 8, 10, 11, 20 + 6", "icrc(datagram, &[1, 10, 11, 20 + 6", "icrc.ipv4", "icrc_ipv4()"),
+    ("20 + 7, 28 + 4]", "20 + 7]", "icrc.ipv4", "icrc_ipv4()"),
+    ("    let mut covered = vec![0xFF; 8];", "    let mut covered = vec![0; 8];", "icrc.ipv4", "icrc_ipv4()"),
+    ("datagram[0] |= 0x0F;", "datagram[0] = 0xFF;", "icrc.ipv6", "icrc_ipv6()"),
+    ("&[1, 2, 3, 7, 40 + 6", "&[1, 2, 3, 40 + 6", "icrc.ipv6", "icrc_ipv6()"),
+    ("icrc_ipv6(covered) == *found", "icrc_ipv6(covered).iter().rev().eq(found)", "icrc.accept", "expected  true"),
+    ("        Some(6) =>", "        Some(9) =>", "icrc.accept", "expected  true"),
+    ("icrc_ipv4(covered) == *found", "icrc_ipv4(covered)[..2] == found[..2]", "icrc.reject", "expected  false"),
+]);
+
 lab_tests!(livelock, "livelock", starter: "livelock.go-back-0" "step 1 of 3: stuck", &[
     ("    packets < period\n", "    packets <= period\n", "livelock.go-back-0", "expected  false"),
     ("    packets < period\n", "    packets + 1 < period\n", "livelock.go-back-0", "expected  true"),
@@ -56,4 +70,29 @@ lab_tests!(broken_session, "broken-session", starter: "session.icrc" "expected  
     ("return Fault::PathMtu;", "return Fault::Key;", "session.path-mtu", "expected  PathMtu"),
     ("return Fault::Key;", "return Fault::Nothing;", "session.key", "expected  Key"),
     ("return Fault::NoReceive;", "return Fault::Unreachable;", "session.no-receive", "expected  NoReceive"),
+]);
+
+lab_tests!(interop, "interop", starter: "capture.frame" "seen      None", &[
+    ("usize::from(ip.first()? & 15)", "usize::from(ip.first()? >> 4)", "capture.frame", "expected  0x"),
+    ("|| ip[9] != 17 ", "", "capture.frame", "expected  None"),
+    (" || udp[2..4] != 4791_u16.to_be_bytes()", "", "capture.frame", "expected  None"),
+    ("psn: number(9),", "psn: number(5),", "capture.frame", "expected  0x"),
+    ("if answers.is_empty() {", "if answers.len() > 99 {", "session.explained", "expected  Unreachable"),
+    ("    if answers.contains(&ACCESS) {\n        return Fault::Key;", "    if answers.contains(&ACCESS) {\n        return Fault::PathMtu;", "session.explained", "expected  Key"),
+    ("if answers.iter().any(|&syndrome| is_ack(syndrome)) {", "if false {", "session.explained", "expected  Nothing"),
+    ("Settings { first_psn: nak.psn, ..settings }", "Settings { first_psn: nak.psn, rnr_retry: 7, ..settings }", "session.mended", "expected  first_psn"),
+    ("settings.path_mtu / 2", "256", "session.mended", "expected  first_psn"),
+    ("Settings { rnr_retry: 7, ..settings }", "Settings { rnr_retry: settings.rnr_retry + 1, ..settings }", "session.mended", "rnr_retry 7"),
+]);
+
+lab_tests!(savings, "savings", starter: "cost.sockets" "step 1 of 3: sockets", &[
+    ("        Call::Wait => 0,", "        Call::Wait => 1,", "cost.sockets", "expected  crossings"),
+    ("crossings: calls.len() as u64,", "crossings: calls.iter().filter(|call| !matches!(call, Call::Wait)).count() as u64,", "cost.sockets", "expected  crossings"),
+    ("Verb::PollCq | Verb::ReqNotifyCq => false,", "Verb::PollCq => false,\n        Verb::ReqNotifyCq => true,", "cost.verbs", "ReqNotifyCq"),
+    ("        Verb::GetCqEvent => true,", "        Verb::GetCqEvent => false,", "cost.verbs", "GetCqEvent"),
+    ("count() as u64, copied: 0 }", "count() as u64, copied: verbs.len() as u64 }", "cost.verbs", "copied 0"),
+    ("Some(setup.div_ceil(saved))", "Some(setup / saved)", "cost.break-even", "expected  Some"),
+    ("Some(setup.div_ceil(saved))", "Some(setup / saved + 1)", "cost.break-even", "expected  Some"),
+    ("bytes * socket_per_byte;", "socket_per_byte;", "cost.break-even", "pays_after("),
+    ("    if setup == 0 && socket == verbs_fixed {\n        return Some(0);\n    }\n", "    if socket == verbs_fixed {\n        return Some(0);\n    }\n", "cost.break-even", "expected  None"),
 ]);

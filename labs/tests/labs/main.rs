@@ -6,4 +6,5 @@ mod functions;
 mod hostile;
 mod packet_by_hand;
 mod protocol;
+mod repeats;
 mod verbs;

@@ -75,6 +75,21 @@ lab_tests!(go_back_n, "go-back-n", starter: "send.posted" "step 1 of 5: send", &
     ),
 ]);
 
+lab_tests!(selective_repeat, "selective-repeat", starter: "send.posted" "step 1 of 4: window", &[
+    (" || next == self.window", "", "send.window", "without acknowledgement"),
+    ("next == self.posted || ", "", "send.posted", "all that is posted is sent"),
+    ("        Some((self.oldest + next) & PSN_MASK)", "        Some(self.oldest + next)", "psn.24-bits", "0x1000000"),
+    ("            self.acknowledge(distance + 1);", "            self.acknowledge(distance);", "ack.cumulative", "completed() is"),
+    ("            self.acknowledge(distance);\n        }\n        if let", "            self.acknowledge(distance + 1);\n        }\n        if let", "gap.acknowledges|repeat.missing|send.order|send.progress", "on_gap"),
+    ("                if *known == Known::Sent {", "                if *known != Known::Arrived {", "repeat.once|send.order|repeat.missing|send.progress|send.window", "is sent"),
+    ("            self.sent[distance as usize] = Known::Arrived;\n", "", "repeat.once|repeat.missing|repeat.timeout|send.order", "is sent"),
+    ("            self.sent[lost] = Known::Repaired;", "            self.sent[lost] = Known::Sent;", "repeat.once|repeat.missing|repeat.timeout|send.order", "is sent"),
+    ("            if *known != Known::Arrived {\n                *known = Known::Lost;", "            if *known == Known::Sent {\n                *known = Known::Lost;", "repeat.timeout", "is sent"),
+    ("            if *known != Known::Arrived {\n                *known = Known::Lost;", "            if true {\n                *known = Known::Lost;", "repeat.timeout|repeat.missing|repeat.once|send.order|send.progress", "is sent"),
+    ("for known in self.sent.range_mut(..distance as usize) {", "for known in self.sent.range_mut(..1) {", "repeat.missing|send.order|repeat.timeout", "is sent"),
+    ("            for known in self.sent.range_mut(..distance as usize) {", "            for known in self.sent.iter_mut() {", "repeat.missing|repeat.once", "is sent"),
+]);
+
 lab_tests!(memory_keys, "memory-keys", starter: "key.range" "step 1 of 4: range", &[
     ("if begin > region.len || len > region.len - begin {", "if begin.wrapping_add(len) > region.len {", "key.range", "seen      Ok"),
     ("if begin > region.len || len > region.len - begin {", "if begin >= region.len || len > region.len - begin {", "key.opens", "denied: range"),

@@ -63,3 +63,58 @@ lab_tests!(all_reduce, "all-reduce", starter: "reduce.sum" "wrong sums at rank-0
     ("        assert!(self.received.wait().is_success());\n", "", "reduce.sum", "wrong sums"),
     ("let gets = (self.rank + 2 * self.ranks - step - 1) % self.ranks;", "let gets = (self.rank + self.ranks - step) % self.ranks;", "reduce.sum", "wrong sums"),
 ]);
+
+lab_tests!(one_sided, "one-sided", starter: "write.content" "of the owner's memory is", &[
+    ("        self.scratch.write(0, bytes);\n", "", "write.content", "of the owner's memory is"),
+    (
+        "let remote = Remote { addr: self.remote.addr + at, ..self.remote };\n        self.carry_out(Op::Write",
+        "let remote = self.remote;\n        self.carry_out(Op::Write",
+        "write.content",
+        "of the owner's memory is",
+    ),
+    ("self.carry_out(Op::Write(remote), bytes.len())", "self.carry_out(Op::Write(remote), 4096 - at as usize)", "write.content", "of the owner's memory is"),
+    (
+        "self.carry_out(Op::Read(remote), len)?;",
+        "self.qp.send(1, Op::Read(remote), (&self.scratch, 0..len), true).map_err(|why| why.to_string())?;",
+        "read.content|write.content|stage.waits|refused.status",
+        "Seen",
+    ),
+    ("Ok(self.scratch.read(0..len))", "Ok(vec![0; len])", "read.content", "have the sum 0"),
+    ("        self.put(LETTER, letter)?;\n", "", "letter.order", "something else"),
+    (
+        "        self.put(LETTER, letter)?;\n        let flag = [number.to_be_bytes(), (letter.len() as u64).to_be_bytes()].concat();\n        self.put(FLAG, &flag)",
+        "        let flag = [number.to_be_bytes(), (letter.len() as u64).to_be_bytes()].concat();\n        self.put(FLAG, &flag)?;\n        self.put(LETTER, letter)",
+        "letter.order",
+        "something else",
+    ),
+    ("Err(completion.status)", "Ok(())", "refused.status", "did not complete with RemAccessErr"),
+    ("        connect(nic, &[(\"owner\", &self.qp)], ACCESS);\n", "", "stage.waits|refused.recovers|refused.status", "Where|Seen"),
+]);
+
+lab_tests!(block_device, "block-device", starter: "disk.content" "something else", &[
+    ("            self.store[block as usize].copy_from_slice(&data);\n", "            let _ = data;\n", "disk.content", "something else"),
+    ("            self.buffers.write(slot * BLOCK, &self.store[block as usize]);\n", "", "disk.content", "something else"),
+    ("            return self.answer(slot, 1);\n", "            return self.answer(slot, 0);\n", "disk.bounds", "succeeded"),
+    ("if block >= self.store.len() as u64 {", "if block + 1 >= self.store.len() as u64 {", "disk.bounds", "failed"),
+    ("let addr = self.buffers.addr() + (slot * BLOCK) as u64;", "let addr = self.buffers.addr();", "disk.content", "something else"),
+    ("let part = slot * BLOCK..(slot + 1) * BLOCK;\n        self.qp.send(DATA", "let part = 0..BLOCK;\n        self.qp.send(DATA", "disk.content", "something else"),
+    ("        self.qp.send(DATA + slot as u64, op, (&self.buffers, part), true).unwrap();", "        self.qp.send(DATA + slot as u64, op, (&self.buffers, part), true).unwrap();\n        while self.cq.wait().wr_id != DATA + slot as u64 {}\n        self.end(slot);", "disk.depth|stage.waits", "took|Where"),
+    ("                self.receive(completion.wr_id as usize);\n", "", "stage.time|stage.waits", "Where"),
+    ("const ANSWER: usize = 16;", "const ANSWER: usize = 80;", "disk.one-sided", "a message of 80 bytes"),
+]);
+
+lab_tests!(three_ways, "three-ways", starter: "echo.content" "the client returned 0", &[
+    ("        end.post();\n", "", "receive.first", "receiver not ready"),
+    ("told[1] as u32)", "told[1] as u32 + 1)", "stage.waits", "waits for a completion"),
+    ("        if request.private_data[0] == version {\n", "        if true {\n", "cm.version", "0 of the client's"),
+    ("        request.reject(&[version]);\n", "        nic.listen(port + 1);\n", "stage.waits|stage.time", "waits for"),
+    ("Err(Refusal::Rejected(_)) => {}", "Err(Refusal::Rejected(_)) => return 0,", "stage.waits|cm.version", "waits for a request|Seen"),
+    (
+        "    for &version in versions {\n",
+        "    nic.tell(\"server\", &[versions[0] as u64]);\n    for &version in versions {\n",
+        "cm.alone",
+        "tell() was called",
+    ),
+    ("    while have < size {\n        have += stream.read(&mut message[have..]);\n    }\n", "    have += stream.read(&mut message);\n    assert!(have > 0);\n", "stream.bytes|stage.waits", "the client returned|Where"),
+    ("wrapping_add((round + at as u64) as u8)", "wrapping_add(at as u8)", "echo.content", "the client returned"),
+]);

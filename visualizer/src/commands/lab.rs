@@ -3,6 +3,7 @@
 mod confined;
 mod grade;
 mod json;
+mod measure;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,9 +28,9 @@ use crate::text::{BAD, FAINT, GOOD, STRONG, WARN, width, wrap};
 Examples:
   # Begin
   ferroce lab start ~/rdma-labs
-  cd ~/rdma-labs/packet-by-hand
+  cd ~/rdma-labs/savings
 
-  # Edit packet.rs, check, ask for help
+  # Edit savings.rs, check, ask for help
   ferroce lab check
   ferroce lab hint
 
@@ -76,6 +77,8 @@ enum What {
     Hint(Place),
     /// Begin a lab anew; your file is kept under another name
     Reset(Place),
+    /// Measure what messages cost on this computer, over TCP and with verbs
+    Measure,
     /// Mark a folder of submissions, each in a folder with its author's name
     Grade(grade::Args),
     /// Run a program that can reach nothing (for 'grade', which calls it)
@@ -100,6 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         What::Watch(place) => watch(place),
         What::Hint(place) => hint(place),
         What::Reset(place) => reset(place),
+        What::Measure => measure::run(),
         What::Grade(args) => grade::run(args),
         What::Confined(args) => confined::run(args),
     }
@@ -300,6 +304,7 @@ impl From<LabError> for Failure {
                 "labs need the Rust compiler: see https://rustup.rs, or set RUSTC to the one to use"
                     .to_owned()
             }
+            LabError::Packages(packages) => format!("install them, such as with 'apt install {packages}'"),
             LabError::Helper(_) => "grading needs this command itself: call it by its path".to_owned(),
             LabError::Io { .. } => "check the name, and that you may read and write there".to_owned(),
         };

@@ -74,3 +74,27 @@ fn signals_leave_the_terminal_as_it_was() {
         terminal.wait_for_cursor();
     }
 }
+
+#[test]
+fn a_lab_is_watched_in_a_plain_terminal() {
+    if !has_tmux() {
+        return;
+    }
+    let folder =
+        std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("watch-{}", std::process::id()));
+    let (dir, ferroce) = (folder.display(), env!("CARGO_BIN_EXE_ferroce"));
+    let watch = format!(
+        "lab start '{dir}' psn; NO_COLOR=1 '{ferroce}' lab watch '{dir}' psn; NO_COLOR=1 '{ferroce}' lab list '{dir}' | grep psn"
+    );
+    let terminal = Terminal::run(&watch, 80, 24);
+    terminal.wait_for("waiting until you save responder.rs");
+    let screen = terminal.screen();
+    assert!(screen.contains("FAIL    psn, step 1 of 4") && screen.contains("(psn.wraps"), "{screen}");
+    assert!(terminal.is_plain(), "there are colours although NO_COLOR is set");
+    let solution = concat!(env!("CARGO_MANIFEST_DIR"), "/../labs/course/psn/solution.rs");
+    std::fs::copy(solution, folder.join("psn/responder.rs")).unwrap();
+    terminal.wait_for("PASS    psn");
+    terminal.wait_for("passed");
+    terminal.wait_for("ended with 0");
+    let _ = std::fs::remove_dir_all(&folder);
+}

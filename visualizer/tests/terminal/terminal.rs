@@ -55,6 +55,11 @@ impl Terminal {
         text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
+    /// Whether there is nothing on the screen but text: no colours, no bold letters.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.say(&["capture-pane", "-e", "-p"]).contains('\u{1b}')
+    }
+
     /// Waits until these words are on the screen.
     pub(crate) fn wait_for(&self, words: &str) {
         self.wait(words, || self.screen().contains(words));

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use ferroce_labs::{COURSE, Grading, Report, Walls, fresh_seed};
+use ferroce_labs::{COURSE, Grading, Language, Report, Walls, fresh_seed};
 
 use super::lab_named;
 use crate::commands::Outcome;
@@ -16,6 +16,8 @@ use crate::text::{BAD, FAINT, STRONG, WARN};
 /// In an author's folder lie folders of labs, as 'ferroce lab start' makes them, or the files themselves. Every file is
 /// checked with the same seeds, which are drawn anew unless they are given; the worst check counts. A mark is the number
 /// of steps passed.
+///
+/// Labs in Rust can be graded; those in other languages run on cards of this computer, where strangers have no place.
 ///
 /// Compiler and program run with bounds on time and memory, without network, and without other files than the
 /// system's libraries, as far as this computer's kernel can do that; what it cannot is said.
@@ -45,7 +47,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let labs = if args.labs.is_empty() {
-        COURSE.iter().filter(|lab| ferroce_labs::is_handed_in(&args.dir, lab)).collect()
+        let in_rust = COURSE.iter().filter(|lab| lab.language == Language::Rust);
+        in_rust.filter(|lab| ferroce_labs::is_handed_in(&args.dir, lab)).collect()
     } else {
         args.labs.iter().map(|name| lab_named(name)).collect::<Result<Vec<_>, _>>()?
     };

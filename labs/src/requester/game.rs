@@ -3,14 +3,13 @@
 use ferroce_engine::{Psn, Time};
 use ferroce_wire::{Bth, Headers, NakCode, Opcode, Syndrome};
 
-use super::judge::{Fault, Heard, Judge};
-use super::{ACK, NAK, SEND, TIMEOUT};
+use super::{Fault, Flight, Heard, Judge, Scheme, Weather, rules};
 use crate::course::Question;
 use crate::dice::Dice;
 use crate::failure::{Row, Wrong};
 use crate::ladder::Ladder;
-use crate::network::{Faults, Way};
-use crate::peer::{MTU, Peer, words};
+use crate::network::Way;
+use crate::peer::{Frame, MTU, Peer};
 use crate::talk::{Players, Stop};
 
 /// Ticks that a packet takes.
@@ -27,23 +26,24 @@ const LONGEST: u64 = 24;
 
 /// What is played.
 #[derive(Clone, Debug)]
-pub(super) struct Game {
+pub(crate) struct Game {
+    scheme: Scheme,
     seed: u64,
     first: Psn,
     window: u32,
     /// Packets of each message.
     messages: Vec<u32>,
-    /// Faults of packets and of acknowledgements.
-    faults: [Faults; 2],
-    /// Last packets of messages are never lost, so that every loss shows as a gap.
-    spares_last: bool,
-    /// Acknowledgements that nobody sent arrive in between.
-    nonsense: bool,
+    weather: Weather,
 }
 
 impl Game {
-    /// Draws a game of a step; the first ones are short.
-    pub(super) fn draw(step: &'static str, number: usize, dice: &mut Dice) -> Game {
+    /// Draws a game; those with small numbers are short. `weather` is given how many of 256 packets may suffer.
+    pub(crate) fn draw(
+        scheme: Scheme,
+        number: usize,
+        dice: &mut Dice,
+        weather: impl FnOnce(u8) -> Weather,
+    ) -> Game {
         let count = 1 + number.min(6);
         let longest = (1 + number as u64).min(LONGEST);
         let messages: Vec<u32> = (0..count).map(|_| 1 + (dice.bits() % longest) as u32).collect();
@@ -53,19 +53,8 @@ impl Game {
             _ => dice.number(23) as u32,
         };
         let window = 6 + dice.number(4) as u32;
-        let light = 8 + dice.number(5) as u8;
-        let none = Faults::default();
-        let lossy = Faults { loss: light, ..none };
-        let rough = Faults { loss: light, repeat: light / 2, delay: light / 2 };
-        let faults = match step {
-            SEND => [none, none],
-            ACK => [none, Faults { repeat: 24, delay: 24, ..none }],
-            NAK => [lossy, none],
-            TIMEOUT => [lossy, lossy],
-            _ => [rough, rough],
-        };
-        let (spares_last, nonsense) = (step == NAK, !matches!(step, SEND | NAK));
-        Game { seed: dice.bits(), first: Psn::new(first), window, messages, faults, spares_last, nonsense }
+        let weather = weather(8 + dice.number(5) as u8);
+        Game { scheme, seed: dice.bits(), first: Psn::new(first), window, messages, weather }
     }
 }
 
@@ -92,10 +81,10 @@ struct Play<'a, 'p> {
     now: u64,
     /// When something was last heard, or sent for the first time since.
     stirred: u64,
-    judge: Judge,
+    judge: Box<dyn Judge>,
     peer: Peer,
-    there: Way<Headers>,
-    back: Way<Headers>,
+    there: Way<Frame>,
+    back: Way<Frame>,
     /// Messages not posted yet.
     left: Vec<u32>,
     ladder: Ladder,
@@ -103,17 +92,19 @@ struct Play<'a, 'p> {
 
 impl<'a, 'p> Play<'a, 'p> {
     fn begin(game: &'a Game, players: &'a mut Players<'p>) -> Result<Play<'a, 'p>, Stop> {
-        let mut peer = Peer::new(game.seed, game.first, Psn::new(0), LONGEST as usize * MTU.bytes());
+        let personality = (game.scheme.personality)();
+        let mut peer =
+            Peer::new(personality, game.seed, game.first, Psn::new(0), LONGEST as usize * MTU.bytes());
         (0..game.messages.len()).for_each(|index| peer.receive(Time::ZERO, index as u64));
         players.ask(&format!("new {} {}", game.first.value(), game.window))?;
-        let [there, back] = game.faults;
+        let [there, back] = game.weather.faults;
         let mut play = Play {
             game,
             players,
             dice: Dice::new(game.seed),
             now: 0,
             stirred: 0,
-            judge: Judge::new(game.first, game.window),
+            judge: (game.scheme.judge)(Flight::new(game.first, game.window)),
             peer,
             there: Way::new(LATENCY, there),
             back: Way::new(LATENCY, back),
@@ -125,12 +116,12 @@ impl<'a, 'p> Play<'a, 'p> {
     }
 
     fn run(mut self) -> Result<(), Stop> {
-        while !(self.left.is_empty() && self.judge.is_done()) {
+        while !(self.left.is_empty() && self.judge.flight().is_done()) {
             self.deliver()?;
-            if !self.left.is_empty() && (self.judge.is_done() || self.dice.number(4) == 0) {
+            if !self.left.is_empty() && (self.judge.flight().is_done() || self.dice.number(4) == 0) {
                 self.post()?;
             }
-            if self.game.nonsense && self.dice.number(5) == 0 {
+            if self.game.weather.nonsense && self.dice.number(5) == 0 {
                 self.nonsense()?;
             }
             let sent = self.send()?;
@@ -144,7 +135,7 @@ impl<'a, 'p> Play<'a, 'p> {
     /// The application posts the next message.
     fn post(&mut self) -> Result<(), Stop> {
         let Some(packets) = self.left.pop() else { return Ok(()) };
-        self.judge.post(packets);
+        self.judge.flight().post(packets);
         self.ladder.note(format!("post({packets})"));
         self.players.ask(&format!("post {packets}"))?;
         Ok(())
@@ -152,17 +143,16 @@ impl<'a, 'p> Play<'a, 'p> {
 
     /// Packets that have arrived are handled at both ends.
     fn deliver(&mut self) -> Result<(), Stop> {
-        while let Some(headers) = self.there.receive(self.now) {
+        while let Some(frame) = self.there.receive(self.now) {
             let at = Time::from_nanos(self.now);
-            for answer in self.peer.handle(at, headers, MTU.bytes()) {
-                let fate = self.back.send(self.now, answer, &mut self.dice);
-                self.ladder.left(&words(&answer), fate);
+            for answer in self.peer.handle(at, frame) {
+                let journey = self.back.send(self.now, answer, &mut self.dice);
+                self.ladder.left(self.now, &answer, &journey);
             }
+            self.ladder.steps(self.peer.steps());
         }
         while let Some(answer) = self.back.receive(self.now) {
-            let psn = answer.bth.psn;
-            let nak = answer.aeth.map(|aeth| aeth.syndrome) == Some(Syndrome::Nak(NakCode::PsnSequence));
-            self.hear(if nak { Heard::Nak(psn) } else { Heard::Ack(psn) })?;
+            self.hear(heard(&answer.headers))?;
         }
         Ok(())
     }
@@ -172,12 +162,16 @@ impl<'a, 'p> Play<'a, 'p> {
         self.stirred = self.now;
         let line = match heard {
             Heard::Ack(psn) => format!("ack {}", psn.value()),
-            Heard::Nak(psn) => format!("nak {}", psn.value()),
+            Heard::Nak { expected, arrived } => {
+                let arrived = arrived.map_or(String::new(), |psn| format!(" {}", psn.value()));
+                format!("nak {}{arrived}", expected.value())
+            }
             Heard::Timeout => "timeout".to_owned(),
         };
         self.ladder.note(match heard {
             Heard::Ack(psn) => format!("on_ack({psn})"),
-            Heard::Nak(psn) => format!("on_nak({psn})"),
+            Heard::Nak { expected, arrived: None } => format!("on_nak({expected})"),
+            Heard::Nak { expected, arrived: Some(arrived) } => format!("on_gap({expected}, {arrived})"),
             Heard::Timeout => "on_timeout()".to_owned(),
         });
         let (_, completed) = self.call(&line)?;
@@ -187,43 +181,50 @@ impl<'a, 'p> Play<'a, 'p> {
 
     /// An acknowledgement of something that was acknowledged long ago, or never sent.
     fn nonsense(&mut self) -> Result<(), Stop> {
-        let is_old = self.dice.flag() && self.judge.oldest > 0;
+        let flight = self.judge.flight();
+        let is_old = self.dice.flag() && flight.oldest > 0;
         let away = 1 + self.dice.number(3);
-        let packet = if is_old { self.judge.oldest.saturating_sub(away) } else { self.judge.sent() + away };
-        self.hear(Heard::Ack(self.judge.psn(packet)))
+        let packet = if is_old { flight.oldest.saturating_sub(away) } else { flight.sent + away };
+        let psn = flight.psn(packet);
+        self.hear(Heard::Ack(psn))
     }
 
     /// The network can take a packet. True if there was one.
     fn send(&mut self) -> Result<bool, Stop> {
-        let packet = self.judge.next;
+        let before = self.judge.flight().sent;
         let (psn, completed) = self.call("next")?;
-        if let Err(fault) = self.judge.sends(psn) {
-            self.ladder
-                .note(psn.map_or("next_packet() is None".to_owned(), |psn| format!("sends {psn:06x}")));
-            return Err(self.tell(fault));
-        }
-        if completed != self.judge.completed() {
-            let (expected, seen) = (self.judge.completed(), completed);
-            let text = format!("completed() is {expected} before next_packet() and {seen} after");
-            return Err(
-                Wrong { rule: &super::rules::CUMULATIVE, rows: vec![Row::text("Seen", &text)] }.into()
-            );
-        }
-        let Some(psn) = psn else { return Ok(false) };
-        let headers = self.packet(packet, Psn::new(psn));
-        let spared = self.game.spares_last && headers.bth.ack_request;
-        let fate = match spared {
-            true => self.there.send_safely(self.now, headers),
-            false => self.there.send(self.now, headers, &mut self.dice),
+        let packet = match self.judge.sends(psn) {
+            Ok(packet) => packet,
+            Err(fault) => {
+                self.ladder
+                    .note(psn.map_or("next_packet() is None".to_owned(), |psn| format!("sends {psn:06x}")));
+                return Err(self.tell(fault));
+            }
         };
-        self.ladder.right(&words(&headers), fate);
+        let expected = self.judge.flight().completed();
+        if completed != expected {
+            let seen = completed;
+            let text = format!("completed() is {expected} before next_packet() and {seen} after");
+            return Err(Wrong::new(&rules::CUMULATIVE, vec![Row::text("Seen", &text)]).into());
+        }
+        let Some(packet) = packet else { return Ok(false) };
+        let mut frame = Frame { headers: self.packet(packet), payload: MTU.bytes() };
+        let spared = self.game.weather.spares_last && frame.headers.bth.ack_request;
+        // What is sent again asks for an answer: the one to what it repeats may be lost, and nothing else may follow.
+        frame.headers.bth.ack_request |= packet < before;
+        let journey = match spared {
+            true => self.there.send_safely(self.now, frame),
+            false => self.there.send(self.now, frame, &mut self.dice),
+        };
+        self.ladder.right(self.now, &frame, &journey);
         self.stirred = self.now;
         Ok(true)
     }
 
     /// The headers of a packet of a message.
-    fn packet(&self, packet: u64, psn: Psn) -> Headers {
-        let (begin, end) = self.judge.message(packet);
+    fn packet(&mut self, packet: u64) -> Headers {
+        let flight = self.judge.flight();
+        let (psn, (begin, end)) = (flight.psn(packet), flight.message(packet));
         let opcode = match (packet == begin, packet + 1 == end) {
             (true, true) => Opcode::RC_SEND_ONLY,
             (true, false) => Opcode::RC_SEND_FIRST,
@@ -243,7 +244,7 @@ impl<'a, 'p> Play<'a, 'p> {
         let gives_up = self.stirred + PATIENCE;
         let next = [self.there.next(), self.back.next()].into_iter().flatten().min();
         self.now = next.map_or(gives_up, |next| next.min(gives_up)).max(self.now + 1);
-        if self.now >= gives_up && !self.judge.is_done() {
+        if self.now >= gives_up && !self.judge.flight().is_done() {
             self.hear(Heard::Timeout)?;
         }
         Ok(())
@@ -257,8 +258,21 @@ impl<'a, 'p> Play<'a, 'p> {
     }
 
     fn tell(&self, Fault { rule, expected, seen }: Fault) -> Stop {
-        let mut rows = vec![Row::text("Wanted", &expected), Row::text("Seen", &seen)];
-        rows.push(self.ladder.row());
-        Wrong { rule, rows }.into()
+        let rows = vec![Row::text("Wanted", &expected), Row::text("Seen", &seen)];
+        self.ladder.wrong(rule, rows).into()
+    }
+}
+
+/// What a packet of the responder's says.
+fn heard(answer: &Headers) -> Heard {
+    let psn = answer.bth.psn;
+    let is_nak = answer.aeth.map(|aeth| aeth.syndrome) == Some(Syndrome::Nak(NakCode::PsnSequence));
+    // Selective repeat has the seven reserved bits say how far behind the PSN another packet is that has arrived.
+    let behind = answer.bth.resv7;
+    let arrived = (behind > 0).then(|| psn + u32::from(behind));
+    match (is_nak, arrived) {
+        (true, _) => Heard::Nak { expected: psn, arrived },
+        (false, Some(_)) => Heard::Nak { expected: psn.next(), arrived },
+        (false, None) => Heard::Ack(psn),
     }
 }

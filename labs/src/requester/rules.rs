@@ -1,12 +1,6 @@
 //! The rules of a go-back-N requester.
 
-use crate::failure::Rule;
-
-macro_rules! rules {
-    ($($id:ident $name:literal $source:literal: $text:literal;)*) => {
-        $(pub(super) const $id: Rule = Rule { name: $name, text: $text, source: $source };)*
-    };
-}
+use crate::failure::rules;
 
 rules! {
     PSN_RANGE "psn.24-bits" "IBTA volume 1, 9.2.7":
