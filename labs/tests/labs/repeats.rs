@@ -23,7 +23,6 @@ fn a_verdict_never_changes() {
     let wanted = std::env::var("LABS_REPEATS").ok();
     let repeats = wanted.as_ref().map_or(5, |text| text.parse().expect("LABS_REPEATS is a number"));
     let in_rust = COURSE.iter().filter(|lab| lab.language == Language::Rust);
-    let mut checks = 0;
     for lab in in_rust.filter(|lab| wanted.is_some() || USUAL.contains(&lab.name)) {
         for text in [solution(lab.name), lab.starter.to_owned()] {
             let room = Classroom::new(lab.name);
@@ -32,9 +31,9 @@ fn a_verdict_never_changes() {
             let first = said(&attempt, 41);
             for _ in 1..repeats {
                 assert_eq!(said(&attempt, 41), first, "{}", lab.name);
-                checks += 1;
             }
+            let verdict = first.split_whitespace().next().unwrap_or_default();
+            println!("{}: {repeats} times {verdict}", lab.name);
         }
     }
-    println!("{checks} verdicts were the same as before");
 }
