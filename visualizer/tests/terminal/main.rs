@@ -84,7 +84,7 @@ fn a_lab_is_watched_in_a_plain_terminal() {
         std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("watch-{}", std::process::id()));
     let (dir, ferroce) = (folder.display(), env!("CARGO_BIN_EXE_ferroce"));
     let watch = format!(
-        "lab start '{dir}' psn; NO_COLOR=1 '{ferroce}' lab watch '{dir}' psn; NO_COLOR=1 '{ferroce}' lab list '{dir}' | grep psn"
+        "lab start '{dir}' psn > /dev/null; NO_COLOR=1 '{ferroce}' lab watch '{dir}' psn; NO_COLOR=1 '{ferroce}' lab list '{dir}' | grep psn"
     );
     let terminal = Terminal::run(&watch, 80, 24);
     terminal.wait_for("waiting until you save responder.rs");
