@@ -19,7 +19,7 @@ use super::param::ConnParam;
 
 impl Id {
     /// Takes an address and port (`rdma_bind_addr`). With a wildcard address it stands for all NICs, and is good
-    /// for listening; port 0 takes any that is free.
+    /// for listening; so it does with a loopback address if no NIC has one. Port 0 takes any that is free.
     ///
     /// # Errors
     /// When it has an address already, no NIC has that address, or the port is taken.
@@ -28,9 +28,9 @@ impl Id {
         if inner.state != State::Idle {
             return Err(CmError::State("bind"));
         }
-        let context = match addr.ip().is_unspecified() {
-            true => None,
-            false => Some(self.shared.manager.at(addr.ip())?),
+        let (context, addr) = match self.shared.manager.is_any(addr.ip()) {
+            true => (None, SocketAddr::new(unspecified(addr.ip()), addr.port())),
+            false => (Some(self.shared.manager.at(addr.ip())?), addr),
         };
         self.take_port(&mut inner, addr, true)?;
         inner.context = context;
@@ -61,8 +61,8 @@ impl Id {
         }
         let wanted = from.unwrap_or(inner.local);
         // "Any" stands for this machine, as in other address families.
-        let target = if to.ip().is_unspecified() { self.here(to.ip())? } else { to.ip() };
-        let found = if wanted.ip().is_unspecified() {
+        let target = if self.shared.manager.is_any(to.ip()) { self.here(to.ip())? } else { to.ip() };
+        let found = if self.shared.manager.is_any(wanted.ip()) {
             self.shared.manager.towards(target)
         } else {
             self.shared.manager.at(wanted.ip()).map(|context| (context, wanted.ip()))
@@ -393,6 +393,14 @@ impl Id {
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         };
         self.shared.manager.towards(loopback).map(|(_, addr)| addr)
+    }
+}
+
+/// The wildcard of an address's version of IP.
+fn unspecified(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

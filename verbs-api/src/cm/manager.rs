@@ -135,6 +135,13 @@ impl Manager {
         found.ok_or(CmError::AddressNotAvailable(addr))
     }
 
+    /// Whether an address stands for this machine, whichever of its NICs that is: the wildcard, and as with the
+    /// kernel's `rdma_cm` a loopback address, unless NICs have addresses of that kind themselves.
+    pub(super) fn is_any(&self, addr: IpAddr) -> bool {
+        let on_loopback = || self.contexts().iter().flat_map(Context::addresses).any(|own| own.is_loopback());
+        addr.is_unspecified() || (addr.is_loopback() && !on_loopback())
+    }
+
     /// The NIC that leads to an address, and which of its addresses to use: the NIC that has it itself, the one
     /// that the machine's own routes lead over, or the first whose address is of the same version of IP.
     pub(crate) fn towards(&self, to: IpAddr) -> Result<(Context, IpAddr), CmError> {

@@ -288,6 +288,27 @@ fn a_port_has_one_owner() {
     assert_eq!(net.expect(EventKind::ConnectRequest).listener, Some(any), "all NICs are listened at");
 }
 
+/// As the kernel's rdma_cm has it, which libfabric relies on: it binds to `localhost` where it is given no address.
+#[test]
+fn loopback_stands_for_this_machine_unless_a_nic_has_such_an_address() {
+    let net = Net::new();
+    let any = net.channel.create_id(PortSpace::Tcp);
+    any.bind(at("127.0.0.1:0")).unwrap();
+    assert!(any.local_addr().ip().is_unspecified() && any.context().is_none());
+    any.listen(0).unwrap();
+    let port = any.local_addr().port();
+    let id = net.resolved(PortSpace::Tcp, SocketAddr::new("127.0.0.1".parse().unwrap(), port));
+    assert_eq!(id.peer_addr(), Some(SocketAddr::new("192.0.2.1".parse().unwrap(), port)));
+
+    let nic =
+        Context::new(Nic::builder().address("127.0.0.2".parse().unwrap()).hub(&Hub::new()).open().unwrap());
+    net.manager.add(&nic);
+    let other = net.channel.create_id(PortSpace::Tcp);
+    let refused = other.bind(at("127.0.0.1:0")).unwrap_err();
+    assert_eq!(refused, CmError::AddressNotAvailable("127.0.0.1".parse().unwrap()));
+    other.bind(at("127.0.0.2:0")).unwrap();
+}
+
 #[test]
 fn events_follow_an_identifier_to_another_channel() {
     let net = Net::new();
