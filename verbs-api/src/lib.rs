@@ -38,6 +38,10 @@
 //! | [`cm`] | librdmacm | connections by address and port |
 //! | [`rsocket`] | `rsocket` | sockets over RDMA |
 //!
+//! # When it ends
+//!
+//! [`QueuePair::why`] tells of a queue pair in an error state what led there, and what to change.
+//!
 //! # Nothing dangles
 //!
 //! Every handle keeps alive what it was made from, and destroys its own object when the last handle is dropped,
@@ -66,6 +70,7 @@ mod queue_pair;
 pub mod rsocket;
 mod shared_queue;
 mod wait;
+pub mod why;
 mod window;
 
 pub use completion::{CompletionQueue, Completions};

@@ -16,6 +16,7 @@ use crate::error::{Error, verb};
 use crate::memory::ProtectionDomain;
 use crate::post::SendBatch;
 use crate::shared_queue::SharedReceiveQueue;
+use crate::why::{self, Death};
 
 /// One end of a connection, reliable unless [described](QueuePairBuilder) otherwise, or a place for datagrams.
 ///
@@ -217,6 +218,26 @@ impl QueuePair {
     /// Its state.
     pub fn state(&self) -> QpState {
         self.info().state
+    }
+
+    /// Why it is in an error state: what happened, what led there, and what to change. `None` while it is in none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ferroce::{RemoteMemory, WcExt};
+    /// let (a, b) = ferroce::pair()?;
+    /// let wrong = RemoteMemory { rkey: b.memory.rkey() ^ 0x100, ..b.memory.remote() };
+    /// a.qp.post().write(1, &[a.memory.slice(0..5)], wrong).submit()?;
+    /// assert!(a.cq.wait(Duration::from_secs(5))?.ok().is_err());
+    ///
+    /// let why = a.qp.why().expect("it is in error");
+    /// assert_eq!(why.reason.name(), "remote-access");
+    /// println!("{why}");
+    /// # assert!(why.to_string().contains("work request 1 ended with RemAccessErr. The R_Key is unknown"));
+    /// # Ok::<_, ferroce::Error>(())
+    /// ```
+    pub fn why(&self) -> Option<Death> {
+        why::of_queue_pair(&self.info())
     }
 
     /// Its number.

@@ -13,4 +13,3 @@ pub mod picture;
 pub mod player;
 pub mod top;
 pub mod tui;
-pub mod why;

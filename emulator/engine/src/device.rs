@@ -102,6 +102,7 @@ impl<T: TraceSink> Core<T> {
             policy: &self.config.personality,
             trace: &mut self.trace,
             overflowed: false,
+            end: None,
         }
     }
 }

@@ -50,8 +50,8 @@ pub use memory::{
 };
 pub use policy::{AckRequests, GoBack0, GoBackN, Loss, LossCause, Numbering, Personality, Recovery};
 pub use qp::{
-    AddressVector, AltPath, AttrMask, MigState, QpAttr, QpCap, QpInfo, QpInit, QpState, QpType,
-    SelectiveRepeat, Transition, transitions,
+    AddressVector, AltPath, AttrMask, EndCause, MigState, QpAttr, QpCap, QpEnding, QpInfo, QpInit, QpState,
+    QpType, SelectiveRepeat, Transition, transitions,
 };
 pub use qps::qpns_of;
 pub use rng::Seed;

@@ -145,3 +145,40 @@ fn slices_that_leave_the_region_panic() {
         assert!(result.is_err(), "{range:?}");
     }
 }
+
+#[test]
+fn a_queue_pair_in_error_says_why() {
+    let (a, b) = ferroce::pair().unwrap();
+    assert_eq!(a.qp.why(), None);
+    let beyond = Remote { addr: b.memory.addr() + b.memory.len() as u64 - 4, rkey: b.memory.rkey() };
+    a.qp.post().write(31, &[a.memory.slice(..8)], beyond).submit().unwrap();
+    assert!(a.cq.wait(PATIENCE).unwrap().ok().is_err());
+    let (mine, theirs) = (a.qp.why().unwrap(), b.qp.why().unwrap());
+    assert_eq!((mine.reason.name(), theirs.reason.name()), ("remote-access", "remote-access"));
+    assert!(mine.happened.contains("from RTS to ERR") && mine.happened.contains("work request 31"), "{mine}");
+    assert!(
+        theirs.happened.contains("refused the peer's request") && theirs.happened.contains("range"),
+        "{theirs}"
+    );
+    assert!(mine.to_string().contains("what the peer registered"), "{mine}");
+    // Reset, it has forgotten.
+    a.qp.reset().unwrap();
+    assert_eq!(a.qp.why(), None);
+    a.qp.modify(&QpAttr::to(QpState::Err)).unwrap();
+    let asked = a.qp.why().unwrap();
+    assert!(asked.reason.name() == "asked-for" && asked.because.contains("never answered"), "{asked}");
+}
+
+#[test]
+fn a_queue_pair_whose_peer_is_gone_says_how_long_it_tried() {
+    let (a, b) = ferroce::pair().unwrap();
+    b.qp.modify(&QpAttr::to(QpState::Reset)).unwrap();
+    let options = ConnectOptions { timeout: 5, retry_cnt: 2, ..ConnectOptions::default() };
+    a.qp.reset().unwrap();
+    a.qp.connect_with(&b.qp.endpoint(), &options).unwrap();
+    a.qp.post().send(7, &[]).submit().unwrap();
+    assert!(a.cq.wait(PATIENCE).unwrap().ok().is_err());
+    let why = a.qp.why().unwrap();
+    assert_eq!(why.reason.name(), "retries-exhausted");
+    assert_eq!(why.because, "The timeout expired 3 times without an answer; the peer had never answered.");
+}

@@ -12,11 +12,10 @@ use super::detail::Detail;
 use super::ending::death;
 use super::finding::{Draft, Findings};
 use super::pauses::Pauses;
-use super::report::{ConnectionReport, EndReport, Report};
+use super::report::{ConnectionReport, Death, EndReport, Report};
 use super::sighting::{Decoded, IcrcCheck, Sighting};
 use super::stream::Context;
 use super::trail::Trail;
-use crate::why::Death;
 
 /// Connection requests that are remembered until they are answered.
 const MAX_ASKED: usize = 1024;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ferroce::why::Reason;
 use ferroce_wire::{NakCode, Service};
 
 use super::analysis::Analysis;
@@ -10,7 +11,7 @@ use super::connection::Connection;
 use super::detail::{Detail, Peer};
 use super::finding::{Draft, Duration, Findings};
 use super::pace::Unmoved;
-use crate::why::{Death, Reason};
+use super::report::Death;
 
 /// Connections over one UDP source port from which on that is worth a word.
 const MANY: usize = 4;

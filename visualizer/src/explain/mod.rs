@@ -31,7 +31,7 @@ pub use capture::OpenError;
 pub use connection::Pairing;
 pub use finding::{Confidence, Duration, Finding, MAX_EVIDENCE, MAX_FINDINGS, Severity};
 pub use message::{Message, Total};
-pub use report::{ConnectionReport, EndReport, Report};
+pub use report::{ConnectionReport, Death, EndReport, Report};
 pub use sighting::{Decoded, IcrcCheck, PauseFrame, Sighting};
 pub use trail::{MAX_STEPS, Step, Trail};
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::connection::Pairing;
 use super::finding::Finding;
 use super::message::{Message, Total};
-use crate::why::Death;
 
 /// A capture, explained.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +42,23 @@ pub struct Report {
     pub findings_left_out: u64,
     /// Queue pairs that came to their end, and why.
     pub deaths: Vec<Death>,
+}
+
+/// How the queue pairs of a connection came to their end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Death {
+    /// Stable name of the reason, as in `retries-exhausted`.
+    pub reason: &'static str,
+    /// The `id` of the connection.
+    pub connection: Option<usize>,
+    /// The packets that show it, in order.
+    pub packets: Vec<u64>,
+    /// What happened.
+    pub happened: String,
+    /// What led there.
+    pub because: String,
+    /// What to change.
+    pub change: &'static str,
 }
 
 /// Two queue pairs and what passed between them.

@@ -8,6 +8,7 @@ use crate::error::TransitionFault;
 use crate::memory::Access;
 
 use super::address::{AddressVector, AltPath, MigState};
+use super::ending::QpEnding;
 use super::init::QpInit;
 use super::state::QpState;
 
@@ -291,6 +292,8 @@ pub struct QpInfo {
     pub state: QpState,
     /// True while a send queue in SQD still has messages in flight (`sq_draining`).
     pub sq_draining: bool,
+    /// How it came to the error state in which it is.
+    pub ending: Option<QpEnding>,
     /// All other attributes. Those never set are `None`, except that `sq_psn` and `rq_psn` are the current
     /// ones: the next PSN to be sent and to be expected.
     pub attr: QpAttr,

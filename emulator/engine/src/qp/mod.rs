@@ -5,6 +5,7 @@ mod attr;
 mod checks;
 mod completer;
 mod congestion;
+mod ending;
 mod init;
 mod plan;
 mod receives;
@@ -24,6 +25,7 @@ use ferroce_wire::{Bth, DEFAULT_PKEY, Headers, Opcode, Operation, Packet, PathMt
 pub use address::{AddressVector, AltPath, MigState};
 pub(crate) use attr::Port;
 pub use attr::{AttrMask, QpAttr, QpInfo};
+pub use ending::{EndCause, QpEnding};
 pub use init::{QpCap, QpInit, QpType};
 pub use selective::SelectiveRepeat;
 pub use state::{QpState, Transition, transitions};
@@ -61,6 +63,8 @@ pub(crate) struct Ctx<'a, T> {
     pub trace: &'a mut T,
     /// A completion was lost; the queue pair that it belonged to must fail.
     pub overflowed: bool,
+    /// Why the queue pair at hand is about to come to an error state.
+    pub end: Option<EndCause>,
 }
 
 impl<T: TraceSink> Ctx<'_, T> {
@@ -79,6 +83,7 @@ impl<T: TraceSink> Ctx<'_, T> {
     pub(crate) fn complete(&mut self, conn: &Conn, cq: Cq, wc: Wc, solicited: bool) {
         let wc = Wc { qpn: conn.qpn.value(), timestamp: self.now, ..wc };
         self.trace(|| TraceEvent::Completed { qp: conn.qpn, wc });
+        self.note_failure(&wc);
         let Some(queue) = self.cqs.get_mut(cq) else { return };
         match queue.add(wc, solicited) {
             Added::Quietly => {}
@@ -187,6 +192,8 @@ pub(crate) struct Qp {
     pub responder: Responder,
     /// Only where the device does something about congestion.
     governor: Option<Box<Governor>>,
+    /// Only in an error state.
+    ending: Option<Box<QpEnding>>,
     /// How many have made or opened it.
     pub openers: u32,
     /// It is in the device's list of queue pairs with something to send.
@@ -205,6 +212,7 @@ impl Qp {
             requester: Requester::new(&cap),
             responder: Responder::new(&init),
             governor: None,
+            ending: None,
             openers: 1,
             scheduled: false,
             timer_armed: None,
@@ -285,13 +293,6 @@ impl Qp {
         self.set_state(QpState::Reset, ctx);
     }
 
-    fn set_state<T: TraceSink>(&mut self, to: QpState, ctx: &mut Ctx<'_, T>) {
-        let from = core::mem::replace(&mut self.state, to);
-        if from != to {
-            ctx.trace(|| TraceEvent::State { qp: self.conn.qpn, from, to });
-        }
-    }
-
     pub(crate) fn info(&self) -> QpInfo {
         let (next, expected) = (self.requester.next_psn(), self.responder.expected());
         QpInfo {
@@ -299,6 +300,7 @@ impl Qp {
             init: self.conn.init,
             state: self.state,
             sq_draining: self.state == QpState::Sqd && !self.requester.is_drained(),
+            ending: self.ending.as_deref().copied(),
             attr: QpAttr {
                 state: Some(self.state),
                 sq_psn: self.attr.sq_psn.map(|_| next),
@@ -540,6 +542,7 @@ impl Qp {
     fn settle<T: TraceSink>(&mut self, ctx: &mut Ctx<'_, T>) {
         if core::mem::take(&mut ctx.overflowed) && self.state != QpState::Err {
             ctx.raise(AsyncEvent::Qp(self.conn.qpn, QpEvent::Fatal));
+            ctx.end = Some(EndCause::Overflow);
             self.enter_error(ctx);
         }
         self.check_drained(ctx);

@@ -13,7 +13,7 @@ use super::init::QpInit;
 use super::receives::{Receives, Taken};
 use super::responses::{Resource, ResourceKind};
 use super::selective::Early;
-use super::{Conn, Ctx};
+use super::{Conn, Ctx, EndCause};
 use crate::event::{AsyncEvent, QpEvent};
 use crate::memory::{Access, AccessDenied};
 use crate::trace::{DropReason, TraceEvent, TraceSink};
@@ -184,6 +184,7 @@ impl Responder {
             ctx.counters.rnr_nak_sent += 1;
             return Ok(());
         }
+        ctx.end = Some(EndCause::Refused { psn, syndrome, denied });
         ctx.counters.fatal_nak_sent += 1;
         let op = packet.headers.bth.opcode.operation();
         let in_use = matches!(self.message, Message::Send { .. }) || takes_receive(op);
@@ -372,6 +373,7 @@ impl Responder {
     ) -> Result<(), Fatal> {
         let syndrome = Syndrome::Nak(NakCode::RemoteAccess);
         ctx.trace(|| TraceEvent::Refused { qp: conn.qpn, psn, syndrome, denied: Some(denied) });
+        ctx.end = Some(EndCause::Refused { psn, syndrome, denied: Some(denied) });
         if let Some(taken) = taken {
             let wc = Wc { status: WcStatus::RemInvReqErr, ..Wc::default() };
             taken.complete(conn, wc, false, ctx);

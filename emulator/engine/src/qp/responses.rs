@@ -3,7 +3,7 @@
 use ferroce_wire::{Aeth, AtomicAckEth, Bth, Headers, NakCode, Operation, PathMtu, Psn, Reth, Syndrome};
 
 use super::responder::Responder;
-use super::{Conn, Ctx, Step};
+use super::{Conn, Ctx, EndCause, Step};
 use crate::io::{Train, TxLimits, packet_len};
 use crate::memory::{Access, Pd};
 use crate::policy::Personality;
@@ -249,7 +249,10 @@ impl Responder {
             Step::Failed(_) => {
                 self.silence();
                 ctx.counters.fatal_nak_sent += 1;
-                self.nak = Some((resource.psn(), Syndrome::Nak(NakCode::RemoteAccess)));
+                let (psn, syndrome) = (resource.psn(), Syndrome::Nak(NakCode::RemoteAccess));
+                ctx.trace(|| TraceEvent::Refused { qp: conn.qpn, psn, syndrome, denied: None });
+                ctx.end = Some(EndCause::Refused { psn, syndrome, denied: None });
+                self.nak = Some((psn, syndrome));
             }
             Step::Full | Step::Idle => {}
         }

@@ -5,11 +5,10 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use ferroce_visualizer::explain::{
-    ConnectionReport, Decoded, Duration, EndReport, Finding, IcrcCheck, OpenError, Report, Severity, Trail,
-    explain_with_trail,
+    ConnectionReport, Death, Decoded, Duration, EndReport, Finding, IcrcCheck, OpenError, Report, Severity,
+    Trail, explain_with_trail,
 };
 use ferroce_visualizer::ladder::{self, Ladder, Strokes};
-use ferroce_visualizer::why::Death;
 
 use super::Outcome;
 use crate::failure::Failure;

@@ -1,5 +1,6 @@
 //! Why the queue pair that is looked at is in error.
 
+use ferroce::why::of_trace;
 use ferroce_engine::{Time, TraceEvent};
 use ferroce_recording::What;
 use ratatui::buffer::Buffer;
@@ -8,7 +9,6 @@ use ratatui::style::Style;
 
 use super::super::view::View;
 use super::{nothing, sentence};
-use crate::why::of_trace;
 
 /// Events back from the present that are looked at.
 const LOOKED_AT: usize = 50_000;
@@ -36,5 +36,5 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     };
     let row = sentence(area, 0, buf, view.look.bad(), &death.happened);
     let row = sentence(area, row, buf, Style::new(), &death.because);
-    sentence(area, row, buf, view.look.strong(), death.change);
+    sentence(area, row, buf, view.look.strong(), death.change());
 }

@@ -1,32 +1,40 @@
 //! "Why did my queue pair die?": the chain of events that led there, in three sentences.
 //!
-//! The reasons are few. Each has a sentence that says what it means and one that says what to change, whether it is
-//! read off a [capture](crate::explain) or told by the [engine](of_trace) itself.
+//! The reasons are few. Each has a sentence that says what to change, whether the end was told by a
+//! [queue pair](crate::QueuePair::why), by the [trace](of_trace) of a device, or read off a capture by `ferroce explain`.
 
 mod trace;
 
-use serde::Serialize;
+use std::fmt;
 
-use ferroce_engine::WcStatus;
-use ferroce_wire::NakCode;
+use ferroce_engine::{EndCause, QpEnding, QpInfo, QpState, Qpn, Time, WcStatus};
+use ferroce_wire::{NakCode, Syndrome};
 
 pub use trace::of_trace;
 
-/// How a queue pair came to its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// How a queue pair came to its end. It displays as three sentences: what happened to it, what led there, and what to
+/// change.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// Stable name of the reason, as in `retries-exhausted`.
-    pub reason: &'static str,
-    /// The `id` of the connection in the report, where there is one.
-    pub connection: Option<usize>,
-    /// The packets of a capture that show it, in order.
-    pub packets: Vec<u64>,
+    /// The reason.
+    pub reason: Reason,
     /// What happened to it.
     pub happened: String,
     /// What led there.
     pub because: String,
+}
+
+impl Death {
     /// What to change.
-    pub change: &'static str,
+    pub fn change(&self) -> &'static str {
+        self.reason.change()
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.happened, self.because, self.change())
+    }
 }
 
 /// The reasons.
@@ -63,7 +71,9 @@ impl Reason {
             WcStatus::RemInvReqErr => Reason::Invalid,
             WcStatus::RemAccessErr => Reason::RemoteAccess,
             WcStatus::RemOpErr => Reason::RemoteOperation,
-            WcStatus::LocProtErr | WcStatus::LocAccessErr | WcStatus::MwBindErr => Reason::LocalAccess,
+            WcStatus::LocProtErr | WcStatus::LocAccessErr | WcStatus::MwBindErr | WcStatus::LocQpOpErr => {
+                Reason::LocalAccess
+            }
             WcStatus::LocLenErr => Reason::LocalLength,
             WcStatus::BadRespErr => Reason::BadResponse,
             _ => return None,
@@ -134,6 +144,97 @@ impl Reason {
                 "Make the completion queue as long as all queues that complete to it together, or poll it more often."
             }
             Reason::Asked => "Nothing is wrong with the connection: look at who calls `modify_qp`.",
+        }
+    }
+}
+
+/// What is known of the peer at the end.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Never,
+    Once,
+    Last(Time),
+}
+
+/// An end, before it is put into words.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    qp: Qpn,
+    from: QpState,
+    to: QpState,
+    at: Time,
+    cause: EndCause,
+    /// How often the timeout expired, or the peer was not ready.
+    tries: u32,
+    heard: Heard,
+}
+
+/// Of a queue pair that is in an error state.
+pub(crate) fn of_queue_pair(info: &QpInfo) -> Option<Death> {
+    let QpEnding { at, from, cause, heard } = info.ending?;
+    let retries = match cause {
+        EndCause::Failed { status: WcStatus::RnrRetryExcErr, .. } => info.attr.rnr_retry,
+        _ => info.attr.retry_cnt,
+    };
+    let heard = if heard { Heard::Once } else { Heard::Never };
+    let tries = u32::from(retries.unwrap_or(0)) + 1;
+    Some(Ending { qp: info.qpn, from, to: info.state, at, cause, tries, heard }.tell())
+}
+
+impl Ending {
+    fn tell(&self) -> Death {
+        let Ending { qp, from, to, at, .. } = self;
+        let (reason, what) = match self.cause {
+            EndCause::Failed { wr_id, status } => (
+                Reason::of_status(status).unwrap_or(Reason::BadResponse),
+                format!("work request {wr_id} ended with {status:?}"),
+            ),
+            EndCause::Refused { psn, syndrome: Syndrome::Nak(code), denied } => {
+                let why = denied.map_or(String::new(), |denied| format!(" ({denied})"));
+                let reason = Reason::of_nak(code).unwrap_or(Reason::Invalid);
+                (reason, format!("it refused the peer's request with PSN {psn}: {code}{why}"))
+            }
+            EndCause::Refused { .. } | EndCause::Asked => {
+                (Reason::Asked, "its program took it there".to_owned())
+            }
+            EndCause::Overflow => (Reason::Overflow, "a completion was lost".to_owned()),
+        };
+        let happened = format!(
+            "Queue pair {:#08x} went from {} to {} at {at}: {what}.",
+            qp.value(),
+            from.name(),
+            to.name()
+        );
+        Death { reason, happened, because: self.because(reason) }
+    }
+
+    fn because(&self, reason: Reason) -> String {
+        let heard = match self.heard {
+            Heard::Last(time) => format!("the last packet of the peer came at {time}"),
+            Heard::Once => "before that the peer had answered".to_owned(),
+            Heard::Never => "the peer had never answered".to_owned(),
+        };
+        let times = self.tries;
+        match reason {
+            Reason::RetriesExhausted => {
+                format!("The timeout expired {times} times without an answer; {heard}.")
+            }
+            Reason::ReceiverNotReady => {
+                format!("The peer answered \"receiver not ready\" {times} times in a row.")
+            }
+            Reason::Invalid => {
+                "An operation, an order or a length was not what the responder allows.".to_owned()
+            }
+            Reason::RemoteAccess => {
+                "The R_Key is unknown, does not permit this access, or the range leaves its region."
+                    .to_owned()
+            }
+            Reason::RemoteOperation => "The responder could not use its own memory for it.".to_owned(),
+            Reason::LocalAccess => "Memory that the request names cannot be used so.".to_owned(),
+            Reason::LocalLength => "A message was longer than the memory for it.".to_owned(),
+            Reason::BadResponse => format!("A response did not fit its request; {heard}."),
+            Reason::Overflow => "A completion queue was full when a completion came.".to_owned(),
+            Reason::Asked => format!("No request failed before; {heard}."),
         }
     }
 }
