@@ -17,6 +17,8 @@ const LOOKED_AT: usize = 20_000;
 const ACCESSES: usize = 64;
 /// Lines of sixteen bytes that are kept of all memory together.
 const LINES: usize = 1 << 14;
+/// Keys of which something is kept.
+const KEYS: usize = 256;
 /// Bytes of a line.
 pub const LINE: u64 = 16;
 
@@ -30,8 +32,23 @@ pub struct Memory {
     pub accesses: VecDeque<Access>,
     /// Bytes that were seen.
     lines: BTreeMap<Place, [Option<u8>; LINE as usize]>,
+    /// What is known of each key: whose it is, and the key.
+    pub keys: BTreeMap<(u32, u32), Key>,
     /// The latest bytes that were touched: whose, by which key, from where to where.
     pub last: Option<(u32, u32, u64, u64)>,
+}
+
+/// A region or window, as far as its use shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Key {
+    /// The lowest address that was touched, and the one after the highest.
+    pub range: Option<(u64, u64)>,
+    /// Packets that wrote, or asked for an atomic.
+    pub writes: u64,
+    /// Packets that brought back what was read.
+    pub reads: u64,
+    /// Packets that were refused.
+    pub denied: u64,
 }
 
 /// A packet touched memory, or was not allowed to.
@@ -106,6 +123,13 @@ impl Memory {
         self.add(Access { at, text, denied: false });
     }
 
+    /// The use of a key, if it is known already or there is room for it.
+    fn key(&mut self, owner: u32, rkey: u32) -> Option<&mut Key> {
+        let key = (owner, rkey);
+        let known = self.keys.len() < KEYS || self.keys.contains_key(&key);
+        known.then(|| self.keys.entry(key).or_default())
+    }
+
     fn add(&mut self, access: Access) {
         if self.accesses.len() == ACCESSES {
             self.accesses.pop_front();
@@ -137,9 +161,17 @@ impl<'a> Reader<'a> {
             }
             What::Device(TraceEvent::Refused { syndrome, denied, .. }) => {
                 let arrival = self.pending.take().filter(|arrival| arrival.host == frame.host);
-                let wanted = arrival.map_or(String::new(), |arrival| wanted(film, &arrival));
+                let named = arrival.and_then(|arrival| named(arrival.packet));
+                if let Some((_, rkey, _)) = named
+                    && let Some(key) = self.memory.key(frame.host, rkey)
+                {
+                    key.denied += 1;
+                }
+                let wanted = named.map_or(String::new(), |(va, rkey, len)| {
+                    format!(" {:#x}..{:#x}, R_Key {rkey:#010x}", va, va.saturating_add(len))
+                });
                 let why = denied.map_or(syndrome.to_string(), |denied| denied.to_string());
-                let text = format!("{} DENIED it: {why}{wanted}", name(film, frame.host));
+                let text = format!("{} DENIED{wanted}: {why}", name(film, frame.host));
                 self.memory.add(Access { at: frame.at, text, denied: true });
             }
             What::Device(_) | What::Switch(_) => self.commit(film),
@@ -148,16 +180,15 @@ impl<'a> Reader<'a> {
 
     /// Nothing was wrong with the packet that came last.
     fn commit(&mut self, film: &Film) {
-        let Some(Arrival { at, from, host, qp, packet }) = self.pending.take() else { return };
-        let Ok(packet) = Packet::parse(&packet.bytes) else { return };
+        let Some(Arrival { at, from, host, qp, packet: record }) = self.pending.take() else { return };
+        let Ok(packet) = Packet::parse(&record.bytes) else { return };
         let (headers, payload) = (packet.headers, packet.payload);
         let (opcode, psn, len) = (headers.bth.opcode, headers.bth.psn, payload.len() as u64);
         let (operation, goes_on) =
             (opcode.operation(), !matches!(opcode.position(), Position::First | Position::Only));
         let is_response =
             opcode.is_response() && !matches!(operation, Operation::Acknowledge | Operation::AtomicAck);
-        let named = headers.reth.map(|reth| (reth.va, reth.rkey, u64::from(reth.len)));
-        let named = named.or(headers.atomic.map(|atomic| (atomic.va, atomic.rkey, 8)));
+        let named = named(record);
         let cursor = match named {
             Some((va, rkey, _)) => Some(Cursor { owner: host, rkey, va }),
             None if goes_on => self.cursors.get(&(host, qp)).copied(),
@@ -174,6 +205,12 @@ impl<'a> Reader<'a> {
             "{who} {verb} {owner}'s {:#x}..{end:#x}, R_Key {:#010x}: {label}",
             cursor.va, cursor.rkey
         );
+        if let Some(key) = self.memory.key(cursor.owner, cursor.rkey) {
+            let (from, to) = key.range.unwrap_or((cursor.va, end));
+            key.range = Some((from.min(cursor.va), to.max(end)));
+            key.reads += u64::from(is_response);
+            key.writes += u64::from(!is_response && operation != Operation::ReadRequest);
+        }
         self.memory.put(cursor, payload);
         self.memory.touch(at, text, cursor, touched);
         if operation == Operation::ReadRequest {
@@ -183,15 +220,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Which memory a packet named.
-fn wanted(film: &Film, arrival: &Arrival<'_>) -> String {
-    let Ok(packet) = Packet::parse(&arrival.packet.bytes) else { return String::new() };
-    let reth = packet.headers.reth.map(|reth| (reth.va, reth.rkey, u64::from(reth.len)));
-    let named = reth.or(packet.headers.atomic.map(|atomic| (atomic.va, atomic.rkey, 8)));
-    named.map_or(String::new(), |(va, rkey, len)| {
-        let (who, end) = (name(film, arrival.from), va.saturating_add(len));
-        format!(" ({who}: {va:#x}..{end:#x}, R_Key {rkey:#010x})")
-    })
+/// Which memory a packet names: address, key and length.
+fn named(packet: &PacketRecord) -> Option<(u64, u32, u64)> {
+    let headers = Packet::parse(&packet.bytes).ok()?.headers;
+    let reth = headers.reth.map(|reth| (reth.va, reth.rkey, u64::from(reth.len)));
+    reth.or(headers.atomic.map(|atomic| (atomic.va, atomic.rkey, 8)))
 }
 
 fn name(film: &Film, host: u32) -> &str {

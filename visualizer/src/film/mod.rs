@@ -22,7 +22,7 @@ use ferroce_recording::{Header, HostRecord, Record, SwitchHeader, What, Writer};
 
 pub use find::Goal;
 pub use load::{LoadError, load};
-pub use memory::{Access, LINE, Memory, Place};
+pub use memory::{Access, Key, LINE, Memory, Place};
 pub use network::NetworkStory;
 pub use origin::Origin;
 pub use reel::{CHECKPOINTS, Reel};

@@ -211,8 +211,11 @@ fn memory_shows_what_was_written_and_read_and_what_was_denied() {
     let all = Memory::at(&film, film.frames.len());
     let texts: Vec<&str> = all.accesses.iter().map(|access| access.text.as_str()).collect();
     assert!(texts.iter().any(|text| text.starts_with("A got B's 0x10000..0x10028")), "{texts:?}");
+    let used = all.keys[&(owner, rkey)];
+    assert_eq!((used.range, used.reads, used.denied), (Some((0x1_0000, 0x1_0000 + 3_000)), 1, 0));
+    assert!(used.writes >= 3 && all.keys.values().filter(|key| key.denied == 1).count() == 1, "{all:?}");
     let denied = all.accesses.back().unwrap();
-    assert!(denied.denied && denied.text.starts_with("B DENIED it"), "{texts:?}");
+    assert!(denied.denied && denied.text.starts_with("B DENIED 0x"), "{texts:?}");
 }
 
 #[test]

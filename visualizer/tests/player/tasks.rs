@@ -94,7 +94,7 @@ fn why_a_queue_pair_died() {
     task(&mut app, "l", &["alive"]);
     task(&mut app, "G", &["went from RTS to ERR", "RemAccessErr", "R_Key"]);
     task(&mut app, "o", &["refused the peer"]);
-    task(&mut app, "5", &["DENIED it: no memory region"]);
+    task(&mut app, "5", &["B DENIED 0x", "1 denied"]);
 }
 
 fn ferroce(args: &[&str]) -> std::process::Output {

@@ -16,6 +16,7 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         return nothing(area, buf, view, "No packet has named remote memory yet.");
     }
     let dumped = bytes(area, buf, view, &memory);
+    let dumped = dumped + keys(area, dumped, buf, view, &memory);
     let room = usize::from(area.height.saturating_sub(dumped));
     let skipped = memory.accesses.len().saturating_sub(room);
     for (row, access) in memory.accesses.iter().skip(skipped).enumerate() {
@@ -23,6 +24,26 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         let text = format!(" {:>10} {}", micros(access.at), access.text);
         line(area, dumped + row as u16, buf, &[(&text, style)]);
     }
+}
+
+/// The keys of regions and windows, those denied first: what was touched by them, and how often. Says how many rows
+/// that took.
+fn keys(area: Rect, row: u16, buf: &mut Buffer, view: &View<'_>, memory: &Memory) -> u16 {
+    let rows = (area.height / 4).max(1);
+    let mut keys: Vec<_> = memory.keys.iter().collect();
+    keys.sort_by_key(|(_, key)| std::cmp::Reverse(key.denied));
+    for (at, ((owner, rkey), key)) in (row..row + rows).zip(&keys) {
+        let owner = view.name(*owner as usize);
+        let range =
+            key.range.map_or("nothing touched".to_owned(), |(from, to)| format!("{from:#x}..{to:#x}"));
+        let text = format!(
+            " {owner} R_Key {rkey:#010x} {range}, {} written, {} read, {} denied",
+            key.writes, key.reads, key.denied
+        );
+        let style = if key.denied > 0 { view.look.bad() } else { view.look.strong() };
+        line(area, at, buf, &[(&text, style)]);
+    }
+    rows.min(keys.len() as u16)
 }
 
 /// The bytes around the latest access, which are marked; says how many rows that took.

@@ -17,7 +17,9 @@ pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         let area = heading(area, buf, look, "Queue pair");
         return nothing(area, buf, view, "None is known yet. l goes on.");
     };
-    let title = format!("{host} qp {:#x} {}", qp.qpn.value(), qp.state.name());
+    // A capture shows no states.
+    let state = if qp.path.is_empty() { "" } else { qp.state.name() };
+    let title = format!("{host} qp {:#x} {state}", qp.qpn.value());
     let area = heading(area, buf, look, &title);
     let room = usize::from(area.width).saturating_sub(10);
     let sends: String = qp.sends.iter().take(room).map(|send| glyph(view, qp, send)).collect();

@@ -19,7 +19,7 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         return nothing(area, buf, view, "No queue pair is known yet.");
     };
     for (row, from) in QpState::ALL.into_iter().enumerate() {
-        let here = from == qp.state;
+        let here = from == qp.state && !qp.path.is_empty();
         let mark = if here { '>' } else { ' ' };
         let to = |to: &QpState| transitions(QpType::Rc).any(|t| (t.from, t.to) == (from, *to));
         let targets: Vec<&str> =
