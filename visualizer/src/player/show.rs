@@ -8,6 +8,7 @@ use ratatui::crossterm::event::Event;
 
 use super::app::App;
 use super::screen;
+use crate::tui::on_terminal;
 use crate::tui::play::{FRAME, next_event};
 
 /// Shows a film until the user ends it or `stop` is set. The terminal is as it was before when this returns, and when
@@ -16,10 +17,7 @@ use crate::tui::play::{FRAME, next_event};
 /// # Errors
 /// When the terminal cannot be used.
 pub fn show(mut app: App, stop: &AtomicBool) -> io::Result<()> {
-    let mut terminal = ratatui::try_init()?;
-    let result = run(&mut terminal, &mut app, stop);
-    ratatui::restore();
-    result
+    on_terminal(|terminal| run(terminal, &mut app, stop))
 }
 
 fn run(terminal: &mut ratatui::DefaultTerminal, app: &mut App, stop: &AtomicBool) -> io::Result<()> {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::app::{Top, render};
-use crate::tui::Look;
 use crate::tui::play::next_event;
+use crate::tui::{Look, on_terminal};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(500);
@@ -21,10 +21,7 @@ const EVERY: Duration = Duration::from_millis(500);
 pub fn show(look: &Look, stop: &AtomicBool) -> io::Result<()> {
     let mut top = Top::default();
     top.refresh().map_err(io::Error::other)?;
-    let mut terminal = ratatui::try_init()?;
-    let result = run(&mut terminal, look, &mut top, stop);
-    ratatui::restore();
-    result
+    on_terminal(|terminal| run(terminal, look, &mut top, stop))
 }
 
 fn run(

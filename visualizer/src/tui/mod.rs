@@ -17,6 +17,7 @@ mod rung;
 pub mod screen;
 mod status;
 mod story;
+mod terminal;
 
 pub use app::App;
 pub use keys::{Action, KEYS, Key, action};
@@ -24,3 +25,4 @@ pub use look::{Glyphs, Look};
 pub use model::{Model, WireCounts};
 pub use play::{Played, play};
 pub use rung::{Kind, Rung, State};
+pub use terminal::on_terminal;

@@ -9,6 +9,7 @@ use ratatui::crossterm::event::{self, Event};
 use super::app::App;
 use super::keys::action;
 use super::screen;
+use super::terminal::on_terminal;
 use crate::demo::Operation;
 
 /// Time between two pictures.
@@ -31,10 +32,7 @@ pub struct Played {
 /// # Errors
 /// When the terminal cannot be used.
 pub fn play(mut app: App, stop: &AtomicBool) -> io::Result<Played> {
-    let mut terminal = ratatui::try_init()?;
-    let result = run(&mut terminal, &mut app, stop);
-    ratatui::restore();
-    result?;
+    on_terminal(|terminal| run(terminal, &mut app, stop))?;
     let model = app.model();
     let verified = Operation::ALL.into_iter().zip(model.verified).collect();
     Ok(Played { verified, bytes: model.bytes, failure: model.failure.clone() })

@@ -25,12 +25,16 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Runs `ferroce ARGS` in a terminal of this size. When it ends, the screen says so.
     pub(crate) fn run(args: &str, width: u16, height: u16) -> Terminal {
+        Terminal::run_program(&format!("'{}' {args}", env!("CARGO_BIN_EXE_ferroce")), width, height)
+    }
+
+    /// Runs a line of the shell, that is a program and its arguments.
+    pub(crate) fn run_program(line: &str, width: u16, height: u16) -> Terminal {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let terminal = Terminal { socket: format!("ferroce-{}-{number}", std::process::id()) };
-        let program = env!("CARGO_BIN_EXE_ferroce");
         // A child of the shell, so that signals can be sent to it alone.
-        let shell = format!("'{program}' {args}; echo \"ended with $?\"; sleep 1000");
+        let shell = format!("{line}; echo \"ended with $?\"; sleep 1000");
         let size = [width.to_string(), height.to_string()];
         let new =
             ["-f", "/dev/null", "new-session", "-d", "-x", &size[0], "-y", &size[1], "sh", "-c", &shell];
@@ -58,6 +62,17 @@ impl Terminal {
     /// Whether there is nothing on the screen but text: no colours, no bold letters.
     pub(crate) fn is_plain(&self) -> bool {
         !self.say(&["capture-pane", "-e", "-p"]).contains('\u{1b}')
+    }
+
+    /// Waits until the screen is the one that is kept under this name. `FERROCE_BLESS=1` keeps the one that there is.
+    pub(crate) fn wait_for_screen(&self, name: &str) {
+        let path = format!("{}/tests/terminal/screens/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("FERROCE_BLESS").is_some() {
+            std::thread::sleep(Duration::from_secs(2));
+            std::fs::write(&path, self.screen()).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        self.wait(&path, || self.screen() == kept);
     }
 
     /// Waits until these words are on the screen.
