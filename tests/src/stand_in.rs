@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -11,9 +11,12 @@ use crate::tally::Verdict;
 use crate::vm::{Guest, HOST_IPV4, Output};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often a client asks for a server that is not there yet.
-const ATTEMPTS: u32 = 20;
-/// Between two of these.
+/// How often two programs begin, and how much earlier the server.
+const BEGINNINGS: u32 = 4;
+const HEAD_START: Duration = Duration::from_millis(800);
+/// For how long a client is started again when it finds no server.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Before that.
 const PAUSE: Duration = Duration::from_millis(300);
 /// The group of `mckey`.
 const GROUP: &str = "239.77.0.2";
@@ -25,7 +28,8 @@ enum Meeting {
     Tcp,
     /// By librdmacm. A client that finds nobody is started again.
     Cm,
-    /// The same, and once more for a second connection.
+    /// The same, and at once again for a second connection (`perftest -R`). A client that is faster than its server's
+    /// second call to listen is refused for good; then both begin again.
     CmTwice,
     /// The server is a member of the group.
     Group,
@@ -57,7 +61,8 @@ const fn cm_twice(server: &'static str) -> Case {
     Case { meeting: Meeting::CmTwice, ..cm(server, "") }
 }
 
-/// All of them.
+/// All of them. `udpong` is not among them: on soft-RoCE the original fails even with itself (`rconnect: No such file
+/// or directory`).
 pub const CASES: &[Case] = &[
     tcp("ibv_rc_pingpong -d DEVICE -g GID -p PORT -n 200 -c"),
     tcp("ibv_rc_pingpong -d DEVICE -g GID -p PORT -n 200 -c -e"),
@@ -78,7 +83,8 @@ pub const CASES: &[Case] = &[
     tcp("ib_send_lat -d DEVICE -x GID -p PORT -F -c UC -n 100"),
     tcp("ib_send_lat -d DEVICE -x GID -p PORT -F -c UD -n 100"),
     tcp("ib_write_bw -d DEVICE -x GID -p PORT -F -c RC -s 65536 -n 20"),
-    tcp("ib_write_bw -d DEVICE -x GID -p PORT -F -c RC -s 8388608 -n 5"),
+    // An emulated CPU may need longer than the usual 67 ms to get through what has come.
+    tcp("ib_write_bw -d DEVICE -x GID -p PORT -F -c RC -s 8388608 -n 5 -u 18"),
     tcp("ib_write_bw -d DEVICE -x GID -p PORT -F -c RC -s 1000 -n 20 -q 16 -b"),
     tcp("ib_write_bw -d DEVICE -x GID -p PORT -F -c UC -s 1000 -n 20"),
     tcp("ib_write_lat -d DEVICE -x GID -p PORT -F -c RC -n 100"),
@@ -107,10 +113,6 @@ pub const CASES: &[Case] = &[
     cm("rstream -b OWN -p PORT -C 5 -S 100000", "rstream -s SERVER -p PORT -C 5 -S 100000"),
     cm("riostream -b OWN -p PORT -C 5 -S 100000", "riostream -s SERVER -p PORT -C 5 -S 100000"),
     Case {
-        client_decides: true,
-        ..cm("udpong -b OWN -p PORT -C 20 -S 1000", "udpong -s SERVER -p PORT -C 20 -S 1000")
-    },
-    Case {
         meeting: Meeting::Group,
         ..cm("mckey -m 239.77.0.2 -b OWN -C 10 -S 1000", "mckey -m 239.77.0.2 -s -b OWN -C 10 -S 1000")
     },
@@ -138,6 +140,17 @@ impl Case {
     /// # Errors
     /// When a program cannot be started.
     pub fn run(&self, guest: &Guest, guest_serves: bool, port: u16) -> Result<Verdict> {
+        let mut verdict = self.once(guest, guest_serves, port, HEAD_START)?;
+        for beginning in 2..=BEGINNINGS {
+            // Of this refusal, see `Meeting::CmTwice`.
+            if matches!(&verdict, Verdict::Failed(why) if why.contains("Unexpected CM event")) {
+                verdict = self.once(guest, guest_serves, port, HEAD_START * beginning)?;
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn once(&self, guest: &Guest, guest_serves: bool, port: u16, head_start: Duration) -> Result<Verdict> {
         let sides = [Place::Guest(guest), Place::Host];
         let [server, client] = if guest_serves { sides } else { [sides[1], sides[0]] };
         let to = server.address(false);
@@ -151,7 +164,11 @@ impl Case {
                 server.wait_for_listener(port)?;
                 ended(client.start(&calling)?.wait(LIMIT))
             }
-            Meeting::Cm | Meeting::CmTwice => call_until_it_is_there(client, &calling)?,
+            Meeting::CmTwice => {
+                thread::sleep(head_start);
+                ended(client.start(&calling)?.wait(LIMIT))
+            }
+            Meeting::Cm => call_until_it_is_there(client, &calling)?,
             Meeting::Group => {
                 server.wait_for_member(GROUP.parse()?)?;
                 thread::sleep(PAUSE);
@@ -193,13 +210,12 @@ impl Case {
 }
 
 fn call_until_it_is_there(client: Place<'_>, words: &[String]) -> Result<Output> {
-    let mut called = ended(client.start(words)?.wait(LIMIT));
-    for _ in 1..ATTEMPTS {
-        if called.status == 0 {
-            break;
+    let start = Instant::now();
+    loop {
+        let called = ended(client.start(words)?.wait(LIMIT));
+        if called.status == 0 || start.elapsed() > PATIENCE {
+            return Ok(called);
         }
         thread::sleep(PAUSE);
-        called = ended(client.start(words)?.wait(LIMIT));
     }
-    Ok(called)
 }

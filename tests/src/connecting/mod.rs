@@ -94,11 +94,6 @@ impl Program {
         Program::Mckey,
     ];
 
-    /// Whether it moves much over rsockets.
-    pub fn is_stream(self) -> bool {
-        matches!(self, Program::Rstream | Program::Riostream)
-    }
-
     fn repeats_what_is_lost(self) -> bool {
         !matches!(self, Program::Udaddy | Program::Mckey)
     }
