@@ -107,3 +107,40 @@ fn a_connection_by_address_and_port() -> Result<(), ferroce::Error> {
     connection.ended(patience)?;
     server.join().unwrap()
 }
+
+mod in_process {
+    // ANCHOR: in-process
+    use ferroce::WcStatus;
+
+    #[test]
+    fn a_client_reads_what_its_server_has() -> Result<(), ferroce::Error> {
+        let (client, server) = ferroce::pair()?;
+        server.memory.write(0, b"hello");
+        client.qp.post().read(1, &[client.memory.slice(..5)], server.memory.remote()).submit()?;
+        assert_eq!(client.cq.wait(None)?.status, WcStatus::Success);
+        assert_eq!(client.memory.to_vec(..5), b"hello");
+        Ok(())
+    }
+    // ANCHOR_END: in-process
+}
+
+mod in_the_fabric {
+    // ANCHOR: in-the-fabric
+    use ferroce_fabric::{Outcome, Scenario, ScenarioError, Simulation};
+
+    fn run(rest: &str) -> Result<Outcome, ScenarioError> {
+        let pair = "duration = '1s'\n[topology]\nkind = 'pair'\n[[flow]]\nsize = '100KB'\ncount = 1\n";
+        let simulation: Simulation = Simulation::new(&Scenario::parse(&format!("{pair}{rest}"))?);
+        Ok(simulation.run())
+    }
+
+    #[test]
+    fn a_lost_packet_costs_time_and_nothing_else() -> Result<(), ScenarioError> {
+        let (clean, lossy) = (run("")?, run("[[rule]]\nfrom = 0\npsn = 20\nfirst = 1\n")?);
+        assert_eq!((clean.lost, lossy.lost), (0, 1));
+        assert_eq!((clean.flows[0].bytes, lossy.flows[0].bytes), (100_000, 100_000));
+        assert!(lossy.nanos > clean.nanos);
+        Ok(())
+    }
+    // ANCHOR_END: in-the-fabric
+}
