@@ -6,9 +6,9 @@ use crate::rdma::{Access, CompletionQueue, Memory, Nic, Op, QueuePair, Remote, S
 
 const ACCESS: Access = Access(Access::LOCAL_WRITE.0 | Access::REMOTE_WRITE.0 | Access::REMOTE_READ.0);
 
-/// Where a letter's number and length stand, and the letter behind them.
+/// Where a letter's number stands, and its length with the letter behind it.
 const FLAG: u64 = 0;
-const LETTER: u64 = 16;
+const LETTER: u64 = 8;
 
 /// Memory of another program, as if it were one's own.
 pub struct Window {
@@ -43,9 +43,10 @@ impl Window {
 
     /// Sends letter `number`, which has 1024 bytes at most, to the owner's program: `receive_letter` there.
     pub fn send_letter(&mut self, number: u64, letter: &[u8]) -> Result<(), String> {
-        self.put(LETTER, letter)?;
-        let flag = [number.to_be_bytes(), (letter.len() as u64).to_be_bytes()].concat();
-        self.put(FLAG, &flag)
+        let bytes = [&(letter.len() as u64).to_be_bytes()[..], letter].concat();
+        self.put(LETTER, &bytes)?;
+        // A WRITE of its own: about the parts of one nothing is promised.
+        self.put(FLAG, &number.to_be_bytes())
     }
 
     /// After an error: makes a new queue pair and connects it to "owner", which does the same.
@@ -68,6 +69,6 @@ pub fn receive_letter(nic: &Nic, memory: &Memory, number: u64) -> Vec<u8> {
     while word(FLAG as usize) != number {
         nic.work(1000);
     }
-    let len = word(FLAG as usize + 8) as usize;
-    memory.read(LETTER as usize..LETTER as usize + len)
+    let (at, len) = (LETTER as usize, word(LETTER as usize) as usize);
+    memory.read(at + 8..at + 8 + len)
 }

@@ -6,6 +6,7 @@ use crate::completions::COMPLETIONS;
 use crate::course::{Lab, Language, course_file};
 use crate::flow_control::FLOW_CONTROL;
 use crate::key_value::KEY_VALUE;
+use crate::one_sided::ONE_SIDED;
 use crate::ping_pong::PING_PONG;
 
 const LAB_H: &[(&str, &str)] = &[("lab", course_file!("c/lab.h"))];
@@ -158,6 +159,48 @@ pub(crate) const COMPLETIONS_IN_C: Lab = variant(
                 "on a network that loses packets",
                 &["Memory is the card's until a completion, its own or that of a later request, has come."],
                 2,
+            ),
+        ],
+    },
+);
+
+pub(crate) const ONE_SIDED_IN_C: Lab = variant(
+    &ONE_SIDED,
+    Language::C,
+    LAB_H,
+    Variant {
+        name: "one-sided-c",
+        title: "One-sided in C",
+        text: text!("one-sided"),
+        file: "window.c",
+        starter: course_file!("c/one-sided/starter.c"),
+        harness: harness!("one-sided"),
+        steps: &[
+            step(
+                "write",
+                "write into the other side's memory",
+                &[
+                    "Copy the bytes into registered memory of your own, and post IBV_WR_RDMA_WRITE to remote.addr + at.",
+                ],
+                2,
+            ),
+            step("read", "read from it", &["IBV_WR_RDMA_READ into memory with IBV_ACCESS_LOCAL_WRITE."], 2),
+            step(
+                "notice",
+                "a letter that nobody announces",
+                &[
+                    "Two WRITEs, in this order: the letter, then its number and length.",
+                    "Look at the number through a volatile pointer, with work(100) in between.",
+                ],
+                2,
+            ),
+            step(
+                "refused",
+                "when the other card refuses",
+                &[
+                    "Return the completion's status. window_reconnect: new_qp, then connect_to(\"owner\", qp, 0).",
+                ],
+                3,
             ),
         ],
     },

@@ -5,7 +5,9 @@ mod python;
 
 use crate::course::{Lab, Language, Step};
 
-pub(crate) use c::{ATOMICS_IN_C, COMPLETIONS_IN_C, FLOW_CONTROL_IN_C, KEY_VALUE_IN_C, PING_PONG_IN_C};
+pub(crate) use c::{
+    ATOMICS_IN_C, COMPLETIONS_IN_C, FLOW_CONTROL_IN_C, KEY_VALUE_IN_C, ONE_SIDED_IN_C, PING_PONG_IN_C,
+};
 pub(crate) use python::{ATOMICS_IN_PYTHON, PING_PONG_IN_PYTHON};
 
 /// What is different about a lab in another language.

@@ -80,10 +80,10 @@ lab_tests!(one_sided, "one-sided", starter: "write.content" "of the owner's memo
         "Seen",
     ),
     ("Ok(self.scratch.read(0..len))", "Ok(vec![0; len])", "read.content", "have the sum 0"),
-    ("        self.put(LETTER, letter)?;\n", "", "letter.order", "something else"),
+    ("        self.put(LETTER, &bytes)?;\n", "        let _ = bytes;\n", "letter.order", "something else"),
     (
-        "        self.put(LETTER, letter)?;\n        let flag = [number.to_be_bytes(), (letter.len() as u64).to_be_bytes()].concat();\n        self.put(FLAG, &flag)",
-        "        let flag = [number.to_be_bytes(), (letter.len() as u64).to_be_bytes()].concat();\n        self.put(FLAG, &flag)?;\n        self.put(LETTER, letter)",
+        "        self.put(LETTER, &bytes)?;\n        // A WRITE of its own: about the parts of one nothing is promised.\n        self.put(FLAG, &number.to_be_bytes())",
+        "        self.put(FLAG, &number.to_be_bytes())?;\n        self.put(LETTER, &bytes)",
         "letter.order",
         "something else",
     ),

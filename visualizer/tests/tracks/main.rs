@@ -44,6 +44,14 @@ const IN_C: &[Case] = &[
         ],
     ),
     (
+        "one-sided-c",
+        "write.content",
+        &[
+            ("window->remote.addr + at,", "window->remote.addr,", "write.content"),
+            ("    memcpy(bytes, window->scratch->addr, length);\n", "", "read.content"),
+        ],
+    ),
+    (
         "key-value-c",
         "kv.found",
         &[
