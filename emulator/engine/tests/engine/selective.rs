@@ -2,7 +2,7 @@
 
 use ferroce_engine::*;
 
-use crate::pair::{Fate, Pair, Setup};
+use crate::pair::{ALL, Fate, Pair, Setup};
 
 const SETUP: fn() -> Setup = || Setup { personality: Personality::selective_repeat(), ..Setup::default() };
 
@@ -50,6 +50,29 @@ fn only_what_is_missing_is_sent_again() {
     assert!(arrived(&pair, 16 << 10));
     assert_eq!((again(&pair), timeouts(&pair)), (3, 0));
     assert!(pair.ends[1].device.counters().kept_early > 0);
+}
+
+#[test]
+fn a_read_that_was_kept_behind_a_local_request_is_not_asked_for_again() {
+    let mut pair = Pair::new(Setup { access: ALL | Access::MW_BIND, ..SETUP() });
+    drop_these(&mut pair, &[0]);
+    let sge = [0, 1].map(|end: usize| pair.ends[end].sge(0, 8));
+    pair.send(0, 1, SendOp::Send, &sge[..1]);
+    let end = &mut pair.ends[0];
+    let rkey = end.device.alloc_mw(end.pd, MwType::Type2).unwrap();
+    let rkey = rkey & !0xff | (rkey + 1) & 0xff;
+    let (region, addr, access) = (end.mr.lkey, end.buffer.addr(), Access::REMOTE_READ);
+    pair.send(0, 2, SendOp::BindMw(Bind { rkey, region, addr, len: 8, access }), &[]);
+    read(&mut pair, 3, 8 << 10);
+    let (local, remote) = (pair.ends[0].sge(0, 8), pair.ends[1].remote(64));
+    pair.send_with(0, 4, SendOp::Write(remote), &[local], SendFlags::SIGNALED | SendFlags::FENCE);
+    // The READ is kept, the SEND comes again and finds no receive.
+    pair.run_for(10);
+    pair.recv(1, 101, &sge[1..]);
+    pair.run_for(1_000);
+    let ok = (1..=4).map(|id| (id, WcStatus::Success)).collect::<Vec<_>>();
+    assert_eq!(pair.ends[0].statuses(), ok, "the last waits for the READ to be over");
+    assert_eq!((again(&pair), timeouts(&pair)), (2, 0));
 }
 
 #[test]
