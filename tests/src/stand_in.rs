@@ -63,8 +63,8 @@ const fn cm_twice(server: &'static str) -> Case {
     Case { meeting: Meeting::CmTwice, ..cm(server, "") }
 }
 
-/// All of them. `udpong` is not among them: on soft-RoCE the original fails even with itself (`rconnect: No such file
-/// or directory`).
+/// All of them. Two are missing, because soft-RoCE of Linux 6.12 fails in them with itself: `udpong` (`rconnect: No such
+/// file or directory`), and `ib_send_lat -e`, in which a server now and then sleeps past a message that has come.
 pub const CASES: &[Case] = &[
     tcp("ibv_rc_pingpong -d DEVICE -g GID -p PORT -n 200 -c"),
     tcp("ibv_rc_pingpong -d DEVICE -g GID -p PORT -n 200 -c -e"),
@@ -81,7 +81,6 @@ pub const CASES: &[Case] = &[
     tcp("ib_send_bw -d DEVICE -x GID -p PORT -F -c UC -s 1000 -n 5"),
     tcp("ib_send_bw -d DEVICE -x GID -p PORT -F -c UD -s 1000 -n 5"),
     tcp("ib_send_lat -d DEVICE -x GID -p PORT -F -c RC -n 100"),
-    tcp("ib_send_lat -d DEVICE -x GID -p PORT -F -c RC -n 100 -e"),
     tcp("ib_send_lat -d DEVICE -x GID -p PORT -F -c UC -n 100"),
     tcp("ib_send_lat -d DEVICE -x GID -p PORT -F -c UD -n 100"),
     tcp("ib_write_bw -d DEVICE -x GID -p PORT -F -c RC -s 65536 -n 20"),
