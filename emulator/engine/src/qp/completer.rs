@@ -338,7 +338,5 @@ impl Requester {
         while self.sq.get(self.sq.front()).is_some_and(|wqe| wqe.started && wqe.op.is_local()) {
             self.complete_front(conn, WcStatus::Success.into(), ctx);
         }
-        // What must wait for the rate's sake has not stepped over them yet, if they stood behind a packet sent again.
-        self.cursor = self.cursor.max(self.sq.front());
     }
 }

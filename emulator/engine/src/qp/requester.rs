@@ -298,6 +298,10 @@ impl Requester {
         }
         if plan.ends {
             (self.cursor, self.packet) = (self.cursor + 1, 0);
+            // Local requests behind a packet that is sent again were executed when it was sent first.
+            while self.sq.get(self.cursor).is_some_and(|wqe| wqe.started && wqe.op.is_local()) {
+                self.cursor += 1;
+            }
         } else {
             self.packet += plan.psns;
         }

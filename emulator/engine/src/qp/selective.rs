@@ -349,8 +349,6 @@ impl Requester {
             if !self.repair.has(self.next) {
                 return;
             }
-            // Local requests, which have no PSN, may be where the cursor is.
-            self.seek(self.next);
             let chunk = self.config.read_chunk;
             let psns = self.sq.get(self.cursor).map_or(1, |wqe| wqe.psns_at(self.packet, chunk));
             self.seek(self.next + psns);
