@@ -114,6 +114,12 @@ impl Arguments {
         }
     }
 
+    /// The guests that are wanted.
+    fn guests<'a>(&self, world: &'a World) -> impl Iterator<Item = &'a Guest> + use<'a> {
+        let wanted = self.kernel;
+        world.guests.iter().filter(move |guest| wanted.is_none_or(|kernel| kernel == guest.kernel))
+    }
+
     /// Whether everything is played that there is.
     fn is_complete(&self) -> bool {
         self.full && self.kernel.is_none() && self.filter.is_none()
@@ -283,9 +289,7 @@ impl<'a> Run<'a> {
     fn connecting(&mut self) {
         let mut port = FIRST_CM_PORT;
         let world = self.world;
-        for guest in
-            world.guests.iter().filter(|g| self.arguments.kernel.is_none_or(|kernel| kernel == g.kernel))
-        {
+        for guest in self.arguments.guests(world) {
             // Of three cases with IPv4, IPv6 and losses, the last takes long, most of it in timers of librdmacm.
             let (first, step) = if self.is_short() { (guest.kernel as usize, 3) } else { (0, 1) };
             for case in connecting::cases().into_iter().skip(first).step_by(step) {
@@ -308,9 +312,7 @@ impl<'a> Run<'a> {
         let mut port = FIRST_STAND_IN_PORT;
         let is_short = self.is_short();
         let world = self.world;
-        for guest in
-            world.guests.iter().filter(|g| self.arguments.kernel.is_none_or(|kernel| kernel == g.kernel))
-        {
+        for guest in self.arguments.guests(world) {
             for (who, guest_serves, role) in
                 [("server", true, Role::Requester), ("client", false, Role::Responder)]
             {
@@ -372,10 +374,9 @@ struct Pairing<'a> {
 }
 
 fn pairings<'a>(arguments: &Arguments, world: &'a World) -> Vec<Pairing<'a>> {
-    let guests = || world.guests.iter().filter(|g| arguments.kernel.is_none_or(|kernel| kernel == g.kernel));
     let full = arguments.full;
     let mut pairings = Vec::new();
-    for guest in guests() {
+    for guest in arguments.guests(world) {
         let rxe = format!("rxe-{}", guest.kernel);
         let kernel = guest.kernel as usize;
         for (name, other, full, step) in [

@@ -16,8 +16,8 @@ use super::{LIMIT, PATIENCE};
 use crate::program::Place;
 use crate::vm::Guest;
 
-pub(super) const MESSAGES: usize = 10;
-pub(super) const SIZE: usize = 1000;
+const MESSAGES: usize = 10;
+const SIZE: usize = 1000;
 /// The port of `udaddy`, which cannot be chosen.
 pub(super) const PORT: u16 = 7174;
 /// The group of `mckey`.
@@ -130,7 +130,7 @@ pub(super) fn call(manager: &Manager, to: SocketAddr) -> Result<()> {
             (EventKind::Established, _) => {
                 let way = way(event)?;
                 let to = handle(&end, &way)?;
-                // What comes back before the last one is sent would be taken for its completion.
+                // The server answers when it has all of them, so nothing comes back before.
                 end.send(&to, way.qp_num, way.qkey, MESSAGES)?;
                 end.receive(MESSAGES)?;
                 return Ok(());
@@ -154,7 +154,7 @@ pub(super) fn listen_to_group(
     start: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let end = End::new(&manager.contexts()[0])?;
-    let (_id, _) = join(manager, at, Some(&end))?;
+    let (_id, _) = join(manager, at.ip(), Some(&end))?;
     start()?;
     end.receive(MESSAGES)?;
     Ok(())
@@ -164,7 +164,7 @@ pub(super) fn listen_to_group(
 pub(super) fn call_group(manager: &Manager, from: IpAddr, guest: &Guest) -> Result<()> {
     const TIMES: u32 = 20;
     let end = End::new(&manager.contexts()[0])?;
-    let (_id, way) = join(manager, SocketAddr::new(from, 0), None)?;
+    let (_id, way) = join(manager, from, None)?;
     let to = handle(&end, &way)?;
     Place::Guest(guest).wait_for_member(GROUP)?;
     for _ in 0..TIMES {
@@ -174,10 +174,10 @@ pub(super) fn call_group(manager: &Manager, from: IpAddr, guest: &Guest) -> Resu
     Ok(())
 }
 
-fn join(manager: &Manager, at: SocketAddr, member: Option<&End>) -> Result<(Id, UdEvent)> {
+fn join(manager: &Manager, at: IpAddr, member: Option<&End>) -> Result<(Id, UdEvent)> {
     let channel = manager.event_channel();
     let id = channel.create_id(PortSpace::Udp);
-    id.bind(SocketAddr::new(at.ip(), 0))?;
+    id.bind(SocketAddr::new(at, 0))?;
     if let Some(end) = member {
         id.attach(&end.qp)?;
     }

@@ -13,8 +13,8 @@ use ferroce_engine::{Buffer, Region};
 use super::PATIENCE;
 use super::rstream::{self, WORD, receive};
 
-pub(super) const ROUNDS: usize = 4;
-pub(super) const SIZE: usize = 100_000;
+const ROUNDS: usize = 4;
+const SIZE: usize = 100_000;
 
 /// What neither side takes for the end of a transfer that it waits for first.
 const NO_MARKER: u8 = 0xFF;
