@@ -8,6 +8,7 @@
 //! * `border`: how functions are exported, and how errors cross.
 //! * `handle`: objects behind C pointers, with which stale pointers are noticed.
 //! * `mailbox`: file descriptors that become readable when events wait.
+//! * `reader`: the threads that wait there while it is destroyed.
 //! * `process`: what there is once in a process: devices and the NICs behind them.
 //! * `verbs` is `<infiniband/verbs.h>`.
 //! * `cm` is `<rdma/rdma_cma.h>`.
@@ -24,5 +25,6 @@ mod handle;
 mod interpose;
 mod mailbox;
 mod process;
+mod reader;
 mod rsocket;
 mod verbs;

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::border::Errno;
+use crate::reader::Reader;
 
 /// A queue of events with a descriptor.
 pub(crate) struct Mailbox<E> {
     fd: OwnedFd,
     waiting: Mutex<VecDeque<(Arc<Source>, E)>>,
+    reader: Reader,
 }
 
 /// An object that events are about. Its destruction waits until those taken were acknowledged.
@@ -44,7 +46,11 @@ impl<E> Mailbox<E> {
             return Err(Errno::last());
         }
         // SAFETY: just opened, and owned by nobody else.
-        Ok(Mailbox { fd: unsafe { OwnedFd::from_raw_fd(fd) }, waiting: Mutex::default() })
+        Ok(Mailbox {
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+            waiting: Mutex::default(),
+            reader: Reader::default(),
+        })
     }
 
     /// The descriptor that is readable while events wait.
@@ -66,6 +72,7 @@ impl<E> Mailbox<E> {
     /// Takes the oldest event. If there is none, sleeps until there is, or fails with EAGAIN when the descriptor is
     /// non-blocking, or with EINTR when a signal was handled.
     pub(crate) fn take(&self) -> Result<E, Errno> {
+        self.reader.asks();
         loop {
             let mut count = 0u64;
             // SAFETY: eight bytes that live until the call returns.
@@ -75,9 +82,17 @@ impl<E> Mailbox<E> {
             // It can be empty when events were withdrawn between the two.
             if let Some((source, event)) = self.waiting.lock().pop_front() {
                 source.taken();
+                self.reader.took();
                 return Ok(event);
             }
         }
+    }
+
+    /// Before the object whose mailbox this is becomes stale: gives another thread that took the last event time
+    /// to ask for the next (usually [`a_moment`](crate::reader::a_moment)), so that it sleeps there when it is too late
+    /// to ask.
+    pub(crate) fn await_reader(&self, patience: impl FnMut() -> bool) {
+        self.reader.await_return(patience);
     }
 
     /// Lets no more events about `source` in, takes back those that wait, and waits until those that were taken have

@@ -9,6 +9,7 @@ use crate::abi;
 use crate::border::{Errno, INVALID, export, number, pointer, status};
 use crate::handle::{self, make, pooled};
 use crate::mailbox::Mailbox;
+use crate::reader::a_moment;
 
 /// Notifications: pointers to completion queues.
 pub(crate) type Notifications = Mailbox<usize>;
@@ -29,10 +30,11 @@ pub(crate) unsafe fn create(of: *mut abi::Context) -> Result<*mut abi::CompChann
 
 /// `ibv_destroy_comp_channel`.
 pub(crate) unsafe fn destroy(channel: *mut abi::CompChannel) -> Result<(), Errno> {
-    handle::object::<Channel>(channel)?;
+    let notifications = Arc::clone(&handle::object::<Channel>(channel)?.notifications);
     if users(channel).load(std::sync::atomic::Ordering::Acquire) > 0 {
         return Err(Errno(libc::EBUSY));
     }
+    notifications.await_reader(a_moment());
     handle::take::<Channel>(channel).map(drop)
 }
 

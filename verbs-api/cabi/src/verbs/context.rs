@@ -12,6 +12,7 @@ use crate::abi::{self, Plain};
 use crate::border::{Errno, UNSUPPORTED, export, number, pointer};
 use crate::handle::{self, pooled};
 use crate::process::{AsyncQueue, Device, Engine, device};
+use crate::reader::a_moment;
 
 /// Our part of a context.
 pub(crate) struct Context {
@@ -58,6 +59,7 @@ pub(crate) fn open(device: &'static Device) -> Result<*mut abi::Context, Errno> 
 }
 
 unsafe fn close(pointer: *mut abi::Context) -> Result<(), Errno> {
+    context(pointer)?.events.await_reader(a_moment());
     OPEN.lock().retain(|(_, open)| *open != pointer as usize);
     // Objects that were made in it keep what they need.
     handle::take::<Context>(whole(pointer)).map(drop)
