@@ -55,6 +55,10 @@ pub struct Personality {
     pub credits: u8,
     /// Whether `retry_cnt` 7 means "for ever", as in Linux rxe, or seven, as in the specification.
     pub retry_7_is_infinite: bool,
+    /// How many times its value the local ACK timeout may reach, 1..=4. It doubles while nothing is heard of the peer:
+    /// one that has to wait for a processor is given time before the tries are used up, and one lost packet costs no
+    /// more than without. The specification allows up to four times (IBTA 9.7.6.1.3).
+    pub timeout_growth: u32,
     /// Whether ATOMIC WRITE and FLUSH (IBTA annex A19) can be posted, and are known when they come. Off unless both
     /// ends know them: for others they are invalid requests, which end the connection.
     pub placement: bool,
@@ -90,6 +94,7 @@ impl Personality {
             migrated: true,
             credits: 0x1f,
             retry_7_is_infinite: false,
+            timeout_growth: 4,
             placement: false,
             too_long_nak: NakCode::InvalidRequest,
             congestion: Congestion::default(),
@@ -110,6 +115,7 @@ impl Personality {
             window: 128,
             migrated: false,
             retry_7_is_infinite: true,
+            timeout_growth: 1,
             too_long_nak: NakCode::RemoteOperational,
             uc_memory: 0,
             own_qkey: false,
@@ -127,6 +133,7 @@ impl Personality {
             name: "connectx",
             numbering: Numbering::Sequential,
             ack_requests: AckRequests::EveryMessage,
+            timeout_growth: 1,
             uc_memory: 0,
             ..Personality::ferroce()
         }

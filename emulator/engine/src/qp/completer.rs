@@ -307,10 +307,13 @@ impl Requester {
         ctx.trace(|| TraceEvent::Acknowledged { qp: conn.qpn, unacked });
     }
 
-    /// The timer runs while anything sent is not acknowledged, except while waiting for a receive.
+    /// The timer runs while anything sent is not acknowledged, except while waiting for a receive. It takes longer with
+    /// every try that was used up.
     fn restart_timer(&mut self, now: Time) {
         let waiting = self.una != self.max && self.rnr_wait.is_none();
-        self.timer = self.config.timeout.filter(|_| waiting).map(|timeout| now + timeout);
+        let tries = self.config.retry_cnt - self.retries;
+        let patience = (1 << tries).min(self.config.timeout_growth);
+        self.timer = self.config.timeout.filter(|_| waiting).map(|timeout| now + timeout * patience);
     }
 
     /// Takes the oldest request off the queue, with a completion if it is signaled or failed.

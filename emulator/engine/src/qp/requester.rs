@@ -86,6 +86,8 @@ pub(crate) struct Requester {
 pub(super) struct Config {
     /// `None` waits for ever.
     pub timeout: Option<Duration>,
+    /// How many times as long it may become.
+    pub timeout_growth: u32,
     pub retry_cnt: u8,
     pub rnr_retry: u8,
     max_rd_atomic: u32,
@@ -142,6 +144,7 @@ impl Requester {
         self.config = Config {
             // IBTA 9.7.6.1.3: 4.096 µs · 2^code.
             timeout: timeout.map(|code| Duration::from_nanos(4096 << code)),
+            timeout_growth: policy.timeout_growth.clamp(1, 4),
             retry_cnt: attr.retry_cnt.unwrap_or(0),
             rnr_retry: attr.rnr_retry.unwrap_or(0),
             max_rd_atomic: u32::from(attr.max_rd_atomic.unwrap_or(0)),

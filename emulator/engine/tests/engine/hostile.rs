@@ -15,6 +15,8 @@ struct Forgery {
     src: IpAddr,
     headers: Headers,
     payload: Vec<u8>,
+    /// Bytes of pad, if not those that the payload needs.
+    pad: Option<u8>,
 }
 
 impl Forgery {
@@ -34,12 +36,14 @@ impl Forgery {
         headers.imm = has(Part::ImmDt).then_some(ImmDt(*b"evil"));
         headers.feth = has(Part::Feth).then(|| Feth::parse(&[0; Feth::LEN]));
         headers.ieth = has(Part::Ieth).then_some(Ieth { rkey });
-        Forgery { src, headers, payload: vec![0xbd; 8] }
+        Forgery { src, headers, payload: vec![0xbd; 8], pad: None }
     }
 
     fn strike(&self, pair: &mut Pair, end: usize) {
         let mut bytes = vec![0; 256 + self.payload.len()];
-        let len = Packet::new(self.headers, &self.payload).emit(&mut bytes).unwrap();
+        let mut packet = Packet::new(self.headers, &self.payload);
+        packet.headers.bth.pad = self.pad.unwrap_or(packet.headers.bth.pad);
+        let len = packet.emit(&mut bytes).unwrap();
         bytes.truncate(len);
         let (dst, ident) = (pair.ends[end].addr, 0);
         let (IpAddr::V4(src), IpAddr::V4(to)) = (self.src, dst) else { panic!("the pair speaks IPv4") };
@@ -105,6 +109,30 @@ fn a_wrong_queue_pair_number_reaches_nobody() {
     }
     pair.settle();
     assert_eq!((state(&pair), pair.sent), (before, [0, 0]));
+}
+
+/// IBTA 9.4.1: payload and pad are a multiple of four bytes, and there is no more pad than that takes.
+#[test]
+fn a_pad_that_does_not_fit_the_payload_is_an_invalid_request() {
+    for (len, pad) in [(8, 0), (6, 2)] {
+        assert_eq!(struck_with_pad(len, pad), QpState::Rts, "{len} bytes and {pad} of pad are right");
+    }
+    for (len, pad) in [(6, 0), (7, 0), (5, 2), (6, 3)] {
+        assert_eq!(struck_with_pad(len, pad), QpState::Err, "{len} bytes and {pad} of pad");
+    }
+}
+
+/// What becomes of a queue pair that gets a WRITE of `len` bytes and `pad` of pad.
+fn struck_with_pad(len: usize, pad: u8) -> QpState {
+    let mut pair = Pair::new(Setup::default());
+    let (src, dest, psn, remote) =
+        (pair.ends[0].addr, pair.ends[1].qp, expected(&pair), pair.ends[1].remote(0));
+    let mut forgery = Forgery::new(src, Opcode::RC_WRITE_ONLY, dest, psn, remote);
+    forgery.payload = vec![7; len];
+    forgery.headers.reth = Some(Reth { va: remote.addr, rkey: remote.rkey, len: len as u32 });
+    forgery.pad = Some(pad);
+    forgery.strike(&mut pair, 1);
+    pair.ends[1].state()
 }
 
 #[test]

@@ -132,6 +132,26 @@ fn retries_are_counted_and_then_it_is_over() {
     assert_eq!(pair.sent[0], 6, "both packets, three times");
 }
 
+/// Whoever must wait for a processor gets time, within what IBTA 9.7.6.1.3 allows.
+#[test]
+fn the_timeout_grows_to_four_times_its_value_while_nothing_is_heard() {
+    let timeouts_at = |personality: Personality| {
+        let mut pair = Pair::new(Setup { personality, ..Setup::default() });
+        pair.fate = Box::new(|_, _, _| Fate::Drop);
+        write(&mut pair, 1, 64);
+        let mut count = 0;
+        let mut happens = |_: &u64| {
+            // Timeout code 14 is 67.1 ms.
+            pair.run_for(67_200);
+            let before = std::mem::replace(&mut count, pair.ends[0].device.counters().local_ack_timeout_err);
+            count > before
+        };
+        (1..=12).filter(|number| happens(number)).collect::<Vec<u64>>()
+    };
+    assert_eq!(timeouts_at(Personality::ferroce()), [1, 3, 7, 11]);
+    assert_eq!(timeouts_at(Personality::connectx()), [1, 2, 3, 4, 5, 6, 7]);
+}
+
 #[test]
 fn what_arrives_after_a_timeout_is_progress_even_if_the_end_is_lost_again() {
     let mut pair = Pair::new(Setup { rts: |rts| rts.retry_cnt = Some(2), ..Setup::default() });
@@ -259,12 +279,12 @@ fn a_silent_peer_is_not_flooded() {
     write(&mut pair, 1, 1 << 16);
     pair.settle();
     assert_eq!(pair.sent[0], 256);
-    for round in 1..=3 {
-        pair.run_for(67_200);
+    for (round, timeouts) in [(1, 1), (2, 2), (3, 4)] {
+        pair.run_for(timeouts * 67_200);
         assert_eq!(pair.sent[0], 256 + round * 16, "a few packets after each timeout");
     }
     pair.fate = Box::new(|_, _, _| Fate::Deliver);
-    pair.run_for(67_200);
+    pair.run_for(4 * 67_200);
     assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
     assert_eq!(pair.sent[0], 256 + 3 * 16 + 256, "and everything once it answers");
 }
@@ -285,7 +305,7 @@ fn a_peer_that_was_too_slow_once_is_given_less_to_do() {
     assert_eq!(sent_unanswered(&mut pair), 64);
     pair.run_for(67_200);
     pair.fate = Box::new(|_, _, _| Fate::Deliver);
-    pair.run_for(67_200);
+    pair.run_for(2 * 67_200);
     assert_eq!(pair.ends[0].statuses(), [(9, WcStatus::Success)]);
     let given = sent_unanswered(&mut pair);
     assert!((32..64).contains(&given), "{given}");

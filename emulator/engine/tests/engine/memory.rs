@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ferroce_engine::*;
 
-use crate::pair::{ALL, Pair, Setup};
+use crate::pair::{ALL, Fate, Pair, Setup};
 
 const PAGE: u64 = 4096;
 
@@ -281,6 +281,27 @@ fn a_peer_can_take_away_what_a_work_request_registered() {
     pair.settle();
     assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
     assert_eq!(pair.ends[1].poll()[1].invalidated, Some(key));
+    assert_eq!(write(&mut pair, Remote { addr: 0x7000, rkey: key }), WcStatus::RemAccessErr);
+}
+
+/// IBTA 10.8.3.3 (local invalidate): a key is in use until what was posted before has completed.
+#[test]
+fn a_key_is_taken_away_only_when_all_before_it_is_done() {
+    let (mut pair, pds) = pair();
+    let mr = pair.ends[1].device.alloc_mr(pds[1]).unwrap();
+    let into = Buffer::new(64);
+    let key = register(&mut pair, 10, mr.lkey, &into);
+    pair.ends[0].buffer.write(0, b"fetched");
+    // The answer to the READ is lost once.
+    pair.fate = Box::new(|from, count, _| if (from, count) == (0, 0) { Fate::Drop } else { Fate::Deliver });
+    let remote = pair.ends[0].remote(0);
+    pair.send(1, 11, SendOp::Read(remote), &[Sge { addr: 0x7000, len: 7, lkey: key }]);
+    pair.send(1, 12, SendOp::LocalInv(key), &[]);
+    pair.settle();
+    assert_eq!(pair.ends[1].statuses(), [(10, WcStatus::Success)], "both wait");
+    pair.run_for(1_000_000);
+    assert_eq!(pair.ends[1].statuses(), [(11, WcStatus::Success), (12, WcStatus::Success)]);
+    assert_eq!(into.to_vec(0, 7), b"fetched");
     assert_eq!(write(&mut pair, Remote { addr: 0x7000, rkey: key }), WcStatus::RemAccessErr);
 }
 
