@@ -37,12 +37,14 @@ pub struct Stream {
 }
 
 impl Listener {
+    #[track_caller]
     pub fn bind(nic: &Nic, port: u16) -> Listener {
         nic.listen(port);
         Listener { nic: nic.clone(), port }
     }
 
     /// Waits for a peer that connects.
+    #[track_caller]
     pub fn accept(&self) -> Stream {
         let request = self.nic.request(self.port);
         let stream = Stream::new(&self.nic);
@@ -53,6 +55,7 @@ impl Listener {
 
 impl Stream {
     /// Connects to a program that listens.
+    #[track_caller]
     pub fn connect(nic: &Nic, program: &str, port: u16) -> Result<Stream, Refusal> {
         let stream = Stream::new(nic);
         nic.dial(program, port, &stream.qp, &[])?;
@@ -60,6 +63,7 @@ impl Stream {
     }
 
     /// Sends all bytes. Returns when they are on their way; they may come in other pieces than they were sent.
+    #[track_caller]
     pub fn write_all(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE) {
             while self.credits == 0 {
@@ -71,6 +75,7 @@ impl Stream {
     }
 
     /// Waits until there are bytes, and takes those that are there, as many as `buffer` has room for. Returns how many.
+    #[track_caller]
     pub fn read(&mut self, buffer: &mut [u8]) -> usize {
         while self.bytes.is_empty() && !buffer.is_empty() {
             self.wait();
@@ -82,6 +87,7 @@ impl Stream {
         count
     }
 
+    #[track_caller]
     fn new(nic: &Nic) -> Stream {
         let cq = nic.completion_queue(64);
         let qp = nic.queue_pair(&cq, Sizes { send: 32, receive: 2 * WINDOW as u32, signal_all: true });
@@ -90,15 +96,19 @@ impl Stream {
         qp.to_init(Access::LOCAL_WRITE).expect("a new queue pair");
         let (credits, read, bytes, place) = (WINDOW, 0, VecDeque::new(), 0);
         let stream = Stream { cq, qp, inbox, outbox, credits, read, bytes, place };
-        (0..2 * WINDOW).for_each(|place| stream.post(place));
+        for place in 0..2 * WINDOW {
+            stream.post(place);
+        }
         stream
     }
 
+    #[track_caller]
     fn post(&self, place: usize) {
         let part = place * PIECE..(place + 1) * PIECE;
         self.qp.receive(place as u64, (&self.inbox, part)).expect("there is room");
     }
 
+    #[track_caller]
     fn send(&mut self, op: Op, piece: &[u8]) {
         let at = self.place * PIECE;
         self.place = (self.place + 1) % (2 * WINDOW);
@@ -107,6 +117,7 @@ impl Stream {
     }
 
     /// Waits for a completion, and acts on it.
+    #[track_caller]
     fn wait(&mut self) {
         let completion = self.cq.wait();
         assert!(completion.is_success(), "{completion:?}");

@@ -6,7 +6,7 @@ use ferroce_fabric::{Chance, Link};
 
 use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
-use crate::failure::{Row, Rule};
+use crate::failure::{Row, Rule, count};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
@@ -97,7 +97,7 @@ impl Game {
 impl Question for Game {
     fn describe(&self) -> String {
         let what = if self.lock { "deposits of 1, 2, ..." } else { "tickets" };
-        format!("{} clients, {} {what} each", self.clients, self.rounds)
+        format!("{}, {} {what} each", count(self.clients, "client"), self.rounds)
     }
 
     fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {

@@ -101,7 +101,7 @@ fn keys(number: usize, dice: &mut Dice) -> Ask {
     Ask {
         shown: format!("next_key(&[{}])", shown.join(", ")),
         line: format!("key {}", words.join(" ")),
-        wanted: format!("{next:?}"),
+        wanted: next.map_or("None".to_owned(), |key| format!("Some({key:#x})")),
         rule: if gives_away { &STEP } else { &DOUBT },
     }
 }

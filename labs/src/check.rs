@@ -242,8 +242,8 @@ fn tail(folder: &Folder, lab: &Lab, passed: usize, seed: u64) -> Vec<(&'static s
     if rest.len() > 1 {
         tail.push(("To come", names(&rest[1..])));
     }
-    let (shown, name) = (folder.shown(), lab.name);
-    tail.push(("Again", format!("ferroce lab check {shown} {name} --seed {seed}")));
-    tail.push(("Hint", format!("ferroce lab hint {shown} {name}")));
+    let which = folder.shown_lab(lab);
+    tail.push(("Again", format!("ferroce lab check{which} --seed {seed}")));
+    tail.push(("Hint", format!("ferroce lab hint{which}")));
     tail
 }

@@ -147,6 +147,12 @@ impl fmt::Display for Failure {
     }
 }
 
+/// So many of something: "1 packet", "2 packets".
+pub(crate) fn count(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Breaks text between words into lines of at most `width` columns.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();

@@ -76,13 +76,29 @@ impl Folder {
         self.shown_file(&self.root)
     }
 
+    /// What the user types here behind `ferroce lab check` and the like to mean `lab`, with a blank before it: nothing in the
+    /// lab's own folder.
+    pub fn shown_lab(&self, lab: &Lab) -> String {
+        let here = std::env::current_dir().unwrap_or_default();
+        match here.starts_with(self.lab(lab)) {
+            true => String::new(),
+            false => format!(" {} {}", self.shown(), lab.name),
+        }
+    }
+
     /// A path in the folder, likewise.
     pub(crate) fn shown_file(&self, path: &Path) -> String {
-        let here = std::env::current_dir().ok();
-        let path = match here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned)) {
-            Some(below) if below.as_os_str().is_empty() => ".".to_owned(),
-            Some(below) => below.display().to_string(),
-            None => path.display().to_string(),
+        let here = std::env::current_dir().unwrap_or_default();
+        let path = match (path.strip_prefix(&here), here.strip_prefix(&self.root)) {
+            (Ok(below), _) if below.as_os_str().is_empty() => ".".to_owned(),
+            (Ok(below), _) => below.display().to_string(),
+            // Up to the folder and down again is shorter than a path from the root of all.
+            (_, Ok(down)) => {
+                let up = "../".repeat(down.iter().count());
+                let below = path.strip_prefix(&self.root).unwrap_or(path);
+                format!("{up}{}", below.display()).trim_end_matches('/').to_owned()
+            }
+            _ => path.display().to_string(),
         };
         let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
         if is_plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) }

@@ -6,7 +6,7 @@ use ferroce_fabric::Link;
 
 use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
-use crate::failure::{Row, Rule};
+use crate::failure::{Row, Rule, count};
 use crate::stage::{RDMA, Stage};
 use crate::talk::{Players, Stop};
 
@@ -141,8 +141,8 @@ fn words(value: Option<u64>) -> String {
 
 impl Question for Game {
     fn describe(&self) -> String {
-        let (filled, keys) = (self.pairs.len(), self.keys.len());
-        format!("{} slots, {filled} keys filled in from {}, {keys} looked up", self.slots, self.pairs[0].0)
+        let (filled, keys) = (count(self.pairs.len() as u64, "key"), self.keys.len());
+        format!("{} slots, {filled} filled in from {}, {keys} looked up", self.slots, self.pairs[0].0)
     }
 
     fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {

@@ -127,10 +127,11 @@ fn pays(number: usize, dice: &mut Dice) -> Ask {
         2 => (0, socket - 1),
         // What is saved goes into what it costs without a rest.
         3 => (40 * socket.min(10), socket - socket.min(10)),
+        4 => (0, socket + 1),
         _ => (setup, dice.number(10).min(socket)),
     };
     let wanted = match socket.saturating_sub(verbs_fixed) {
-        0 if setup == 0 && socket == verbs_fixed => Some(0),
+        _ if setup == 0 => Some(0),
         0 => None,
         saved => Some(setup.div_ceil(saved)),
     };

@@ -4,6 +4,7 @@
 //! gets into nobody's way, and several programs can take part in one exercise, each with a socket of its own.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -127,6 +128,12 @@ impl<'a> Players<'a> {
             }
         }
         let command = card.command(self.program)?;
+        // What an earlier program has recorded would count as this one's, until its card has begun a file of its own.
+        if let Err(error) = fs::remove_file(&card.record)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(Stop::Unable(LabError::io("remove", &card.record)(error)));
+        }
         self.launch(&command, ON_CARDS, PATIENCE_ON_CARDS)
     }
 
@@ -186,23 +193,31 @@ impl Student {
 
     /// Sends a line.
     pub(crate) fn say(&mut self, line: &str) -> Result<(), Stop> {
-        let said = self.be_patient();
+        let said = self.be_patient(self.patience);
         let said = said.and_then(|()| self.lines.get_mut().write_all(format!("{line}\n").as_bytes()));
         said.map_err(|error| self.explain(&error))
     }
 
     /// Waits for a line: what comes after `ok `.
     pub(crate) fn hear(&mut self) -> Result<String, Stop> {
+        self.hear_while(self.patience, || true)
+    }
+
+    /// The same, and asks every `look` whether there is still something to wait for. If there is not, the program counts as
+    /// one that is silent.
+    pub(crate) fn hear_while(&mut self, look: Duration, goes_on: impl Fn() -> bool) -> Result<String, Stop> {
         let mut line = Vec::new();
+        let patience_ends = Instant::now() + self.patience;
         loop {
             let room = LONGEST_LINE - line.len() as u64;
-            let read = self.be_patient();
+            let read = self.be_patient(look);
             let read = read.and_then(|()| self.lines.by_ref().take(room).read_until(b'\n', &mut line));
             match read {
                 Ok(_) if line.ends_with(b"\n") => break,
                 Ok(0) if line.len() as u64 == LONGEST_LINE => return Err(self.silence(End::TooMuchOutput)),
                 Ok(0) => return Err(self.explain(&io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
+                Err(error) if is_timeout(&error) && Instant::now() < patience_ends && goes_on() => {}
                 Err(error) => return Err(self.explain(&error)),
             }
         }
@@ -214,10 +229,10 @@ impl Student {
         }
     }
 
-    /// Sees to it that nobody waits longer for one line than may be. A time-out of zero would mean none.
-    fn be_patient(&mut self) -> io::Result<()> {
+    /// Sees to it that nobody waits longer at a time than may be. A time-out of zero would mean none.
+    fn be_patient(&mut self, longest: Duration) -> io::Result<()> {
         let left = self.running.deadline().saturating_duration_since(Instant::now());
-        let timeout = left.clamp(Duration::from_millis(1), self.patience);
+        let timeout = left.clamp(Duration::from_millis(1), longest);
         if timeout != self.timeout {
             self.set_timeouts(timeout)?;
             self.timeout = timeout;
@@ -233,18 +248,22 @@ impl Student {
 
     /// Whether the program is too slow, or gone, and how.
     fn explain(&mut self, error: &io::Error) -> Stop {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.silence(End::TimedOut),
-            _ => match self.running.wait() {
-                Ok(end) => self.silence(end),
-                Err(error) => Stop::Unable(LabError::io("wait for", &self.errors)(error)),
-            },
+        if is_timeout(error) {
+            return self.silence(End::TimedOut);
+        }
+        match self.running.wait() {
+            Ok(end) => self.silence(end),
+            Err(error) => Stop::Unable(LabError::io("wait for", &self.errors)(error)),
         }
     }
 
     fn silence(&self, end: End) -> Stop {
         Stop::Silence(Silence { end, errors: read_start(&self.errors).unwrap_or_default() })
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Bytes as hexadecimal digits.

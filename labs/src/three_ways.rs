@@ -6,7 +6,7 @@ use ferroce_fabric::{Chance, Link};
 
 use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
-use crate::failure::{Row, Rule, rules};
+use crate::failure::{Row, Rule, count, rules};
 use crate::stage::{RDMA, STREAM, Stage};
 use crate::talk::{Players, Stop};
 
@@ -138,7 +138,7 @@ impl Question for Game {
             REFUSE => format!(", the server speaks version {speaks}, the client tries {tries:?}"),
             _ => String::new(),
         };
-        format!("{rounds} rounds of {size} bytes{versions}")
+        format!("{} of {}{versions}", count(*rounds, "round"), count(*size, "byte"))
     }
 
     fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {

@@ -10,7 +10,9 @@ fn main() {
         let (call, rest) = line.split_once(' ').unwrap_or((line, ""));
         match call {
             "read" => read(&unhex(rest)).map_or("None".to_owned(), |packet| {
-                format!("{:#04x} {} {} {:?}", packet.opcode, packet.dest_qp, packet.psn, packet.syndrome)
+                let syndrome = packet.syndrome.map_or("None".to_owned(), |byte| format!("Some({byte:#04x})"));
+                let (opcode, dest_qp, psn) = (packet.opcode, packet.dest_qp, packet.psn);
+                format!("opcode {opcode:#04x}, dest_qp {dest_qp:#x}, psn {psn:#08x}, syndrome {syndrome}")
             }),
             "explain" => {
                 let frames: Vec<Vec<u8>> = rest.split(' ').map(unhex).collect();

@@ -49,7 +49,7 @@ impl Window {
         self.put(FLAG, &number.to_be_bytes())
     }
 
-    /// After an error: makes a new queue pair and connects it to "owner", which does the same.
+    /// After an error: makes a new queue pair and connects it (`rdma::connect`) to "owner", which does the same.
     pub fn reconnect(&mut self, nic: &Nic) {
         self.qp = nic.queue_pair(&self.cq, Sizes::default());
         connect(nic, &[("owner", &self.qp)], ACCESS);

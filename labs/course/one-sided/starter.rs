@@ -36,7 +36,7 @@ impl Window {
         Ok(())
     }
 
-    /// After an error: makes a new queue pair and connects it to "owner", which does the same.
+    /// After an error: makes a new queue pair and connects it (`rdma::connect`) to "owner", which does the same.
     pub fn reconnect(&mut self, nic: &Nic) {
         let _ = nic;
     }

@@ -46,9 +46,9 @@ pub fn verbs(verbs: &[Verb]) -> Cost {
     Cost { crossings: 0, copied: 0 }
 }
 
-/// After how many messages of `bytes` bytes verbs have cost no more than sockets; `None` if they always cost more. Over sockets
-/// a message costs `socket_fixed + bytes * socket_per_byte`; with verbs there is `setup` once, and `verbs_fixed` for each. (In
-/// nanoseconds, or whatever you like.)
+/// After how many messages of `bytes` bytes, the fewest, verbs have cost no more than sockets; `None` if they always cost more.
+/// Over sockets a message costs `socket_fixed + bytes * socket_per_byte`; with verbs there is `setup` once, and `verbs_fixed` for
+/// each. (In nanoseconds, or whatever you like.)
 pub fn pays_after(setup: u64, verbs_fixed: u64, socket_fixed: u64, socket_per_byte: u64, bytes: u64) -> Option<u64> {
     let _ = (setup, verbs_fixed, socket_fixed, socket_per_byte, bytes);
     None

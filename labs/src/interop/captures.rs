@@ -65,7 +65,9 @@ pub(super) fn read(frame: &[u8]) -> String {
     packet(frame).map_or("None".to_owned(), |headers| {
         let bth = &headers.bth;
         let syndrome = headers.aeth.map(|aeth| aeth.syndrome.as_u8());
-        format!("{:#04x} {} {} {syndrome:?}", bth.opcode.as_u8(), bth.dest_qp.value(), bth.psn.value())
+        let syndrome = syndrome.map_or("None".to_owned(), |byte| format!("Some({byte:#04x})"));
+        let (opcode, dest_qp) = (bth.opcode.as_u8(), bth.dest_qp.value());
+        format!("opcode {opcode:#04x}, dest_qp {dest_qp:#x}, psn {}, syndrome {syndrome}", bth.psn)
     })
 }
 

@@ -6,8 +6,9 @@ mod session;
 use crate::ask::Ask;
 use crate::course::{Lab, Language, Question, Step, course_file};
 use crate::dice::Dice;
-use crate::failure::rules;
-use crate::talk::hex;
+use crate::failure::{Wrong, count, rules};
+use crate::film::Film;
+use crate::talk::{Players, Stop, hex};
 use captures::{CASES, Case, frames};
 use session::Session;
 
@@ -58,7 +59,7 @@ pub(crate) const INTEROP: Lab = Lab {
     draw: |step, number, dice| -> Box<dyn Question> {
         match step {
             CAPTURE => Box::new(read(number, dice)),
-            EXPLAIN => Box::new(explain(&CASES[number % CASES.len()])),
+            EXPLAIN => Box::new(Explain(&CASES[number % CASES.len()])),
             _ => Box::new(Session::draw(number, dice)),
         }
     },
@@ -91,19 +92,50 @@ fn read(number: usize, dice: &mut Dice) -> Ask {
     }
     let text = hex(&frame);
     Ask {
-        shown: format!("read({text})"),
+        shown: format!("read() of {}: {}", count(frame.len() as u64, "byte"), words(&text)),
         line: format!("read {text}"),
         wanted: captures::read(&frame),
         rule: &FRAME,
     }
 }
 
-fn explain(case: &Case) -> Ask {
-    let frames: Vec<String> = frames(case.capture).into_iter().map(hex).collect();
-    Ask {
-        shown: format!("explain(), {} frames: {}", frames.len(), case.what),
-        line: format!("explain {}", frames.join(" ")),
-        wanted: case.fault.to_owned(),
-        rule: &EXPLAINED,
+/// The beginning of a frame, up to where an AETH ends, in words of two bytes.
+fn words(text: &str) -> String {
+    const SHOWN: usize = 2 * 58;
+    let head = &text.as_bytes()[..text.len().min(SHOWN)];
+    let words: Vec<_> = head.chunks(4).map(String::from_utf8_lossy).collect();
+    words.join(" ") + if text.len() > SHOWN { " ..." } else { "" }
+}
+
+/// A capture of two kernels that misunderstand each other, and what is wrong.
+struct Explain(&'static Case);
+
+impl Explain {
+    fn as_ask(&self) -> Ask {
+        let Case { capture, what, fault } = self.0;
+        let frames: Vec<String> = frames(capture).into_iter().map(hex).collect();
+        Ask {
+            shown: format!("explain(), {} frames: {what}", frames.len()),
+            line: format!("explain {}", frames.join(" ")),
+            wanted: (*fault).to_owned(),
+            rule: &EXPLAINED,
+        }
+    }
+}
+
+impl Question for Explain {
+    fn describe(&self) -> String {
+        self.as_ask().describe()
+    }
+
+    /// The capture can be looked at when the answer is wrong.
+    fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {
+        self.as_ask().ask(players).map_err(|stop| match stop {
+            Stop::Wrong(wrong) => {
+                let film = Film::of_capture(self.0.capture.to_vec(), 0);
+                Wrong { film: Some(film), ..wrong }.into()
+            }
+            stop => stop,
+        })
     }
 }

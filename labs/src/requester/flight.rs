@@ -4,7 +4,7 @@ use ferroce_wire::Psn;
 
 use super::Fault;
 use super::rules::{IN_ORDER, KEEP_GOING, NOTHING_POSTED, PSN_RANGE, WINDOW};
-use crate::failure::Rule;
+use crate::failure::{Rule, count};
 
 /// Packets of a connection. They are counted from its first, without wrapping.
 pub(crate) struct Flight {
@@ -85,7 +85,9 @@ impl Flight {
         };
         let nothing = match self.posted - next {
             0 => "nothing: all that is posted is sent".to_owned(),
-            _ => format!("nothing: {} packets are without acknowledgement", self.window),
+            _ => {
+                format!("nothing: without acknowledgement there are already {}", count(self.window, "packet"))
+            }
         };
         let expected = expected.map_or(nothing, |psn| format!("PSN {psn} is sent"));
         let seen = seen.map_or("nothing is sent".to_owned(), |psn| format!("PSN {psn:#08x} is sent"));
@@ -105,7 +107,7 @@ impl Flight {
         }
         let covered = match self.oldest - before {
             0 => "it acknowledges nothing new".to_owned(),
-            packets => format!("it acknowledges {packets} more packets"),
+            packets => format!("it acknowledges {}", count(packets, "more packet")),
         };
         Err(Fault {
             rule,

@@ -6,7 +6,7 @@ use ferroce_wire::{Bth, Headers, NakCode, Opcode, Syndrome};
 use super::{Fault, Flight, Heard, Judge, Scheme, Weather, rules};
 use crate::course::Question;
 use crate::dice::Dice;
-use crate::failure::{Row, Wrong};
+use crate::failure::{Row, Wrong, count};
 use crate::ladder::Ladder;
 use crate::network::Way;
 use crate::peer::{Frame, MTU, Peer};
@@ -61,11 +61,8 @@ impl Game {
 impl Question for Game {
     fn describe(&self) -> String {
         let packets: u32 = self.messages.iter().sum();
-        let messages = match self.messages.len() {
-            1 => "1 message".to_owned(),
-            count => format!("{count} messages"),
-        };
-        format!("{messages}, {packets} packets in all, from PSN {}, window {}", self.first, self.window)
+        let (messages, packets) = (count(self.messages.len() as u64, "message"), count(packets, "packet"));
+        format!("{messages}, {packets} in all, from PSN {}, window {}", self.first, self.window)
     }
 
     fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {
@@ -197,7 +194,7 @@ impl<'a, 'p> Play<'a, 'p> {
             Ok(packet) => packet,
             Err(fault) => {
                 self.ladder
-                    .note(psn.map_or("next_packet() is None".to_owned(), |psn| format!("sends {psn:06x}")));
+                    .note(psn.map_or("next_packet() is None".to_owned(), |psn| format!("sends {psn:#08x}")));
                 return Err(self.tell(fault));
             }
         };

@@ -29,8 +29,8 @@ pub(crate) struct Actor {
     cqs: Vec<Cq>,
     qps: Vec<Qpn>,
     waiting: Waiting,
-    /// Line of the student's file that the last call stands in.
-    line: u32,
+    /// Line of the student's file that the last call stands in; `None` if the program around it calls.
+    line: Option<u32>,
     pub(super) connections: Connections,
     /// How often it has looked at its memory since it last waited.
     looks: u32,
@@ -89,7 +89,7 @@ impl Actor {
             cqs: Vec::new(),
             qps: Vec::new(),
             waiting: Waiting::Nothing,
-            line: 0,
+            line: None,
             connections: Connections::default(),
             looks: 0,
             completions: 0,
@@ -109,8 +109,15 @@ impl Actor {
         self.completions
     }
 
-    pub(super) fn line(&self) -> u32 {
-        self.line
+    /// Whether the student's file makes the call that it is at.
+    pub(super) fn is_in_the_file(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// Its name, and the line of the student's file that it is at.
+    pub(super) fn place(&self) -> String {
+        let line = self.line.map_or(String::new(), |line| format!(", line {line}"));
+        format!("{}{line}", self.name)
     }
 
     pub(super) fn qps(&self) -> &[Qpn] {
@@ -170,7 +177,7 @@ impl Actor {
             call.clone_into(&mut self.result);
             return Ok(None);
         }
-        self.line = at.parse().unwrap_or_default();
+        self.line = at.parse().ok().filter(|&line| line > 0);
         Ok(Some(call.to_owned()))
     }
 

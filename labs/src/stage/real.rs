@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -104,6 +105,9 @@ impl Real {
     pub(super) fn play(&mut self, players: &mut Players<'_>) -> Result<Vec<String>, Stop> {
         let names: Vec<String> = self.actors.iter().map(|actor| actor.name.clone()).collect();
         let (desk, news) = (&self.desk, &self.news);
+        let refused = self.rnr.map(|_| (self.actors[0].card.record.clone(), self.actors[0].began));
+        // Cards try again and again: whoever waits for the end of it waits long.
+        let goes_on = || refused.as_ref().is_none_or(|(record, began)| first_rnr(record, *began).is_none());
         let ends: Vec<Result<String, Stop>> = thread::scope(|scope| {
             let threads: Vec<_> = self
                 .actors
@@ -111,8 +115,9 @@ impl Real {
                 .enumerate()
                 .map(|(index, actor)| {
                     let (names, student) = (&names, actor.student.as_mut().expect("it has not left"));
+                    let goes_on = &goes_on;
                     scope.spawn(move || {
-                        let end = serve(index, student, names, desk, news);
+                        let end = serve(index, student, names, desk, news, goes_on);
                         lock(desk).gone[index] = true;
                         news.notify_all();
                         end
@@ -226,25 +231,31 @@ impl Real {
 
     /// Where the first "receiver not ready" stands in the first card's capture.
     fn first_rnr(&self) -> Option<usize> {
-        let capture = fs::read(&self.actors[0].card.record).ok()?;
-        let rest = capture.get(self.actors[0].began.max(FILE_HEAD)..)?;
-        packets(rest).position(|(_, packet)| {
-            let aeth = Packet::parse(packet).ok().and_then(|packet| packet.headers.aeth);
-            aeth.is_some_and(|aeth| matches!(aeth.syndrome, Syndrome::RnrNak { .. }))
-        })
+        first_rnr(&self.actors[0].card.record, self.actors[0].began)
     }
 }
 
-/// Hears a program, and does what it asks, until it ends.
+/// Where the first "receiver not ready" stands in a capture, of which the first bytes do not count.
+fn first_rnr(record: &Path, began: usize) -> Option<usize> {
+    let capture = fs::read(record).ok()?;
+    let rest = capture.get(began.max(FILE_HEAD)..)?;
+    packets(rest).position(|(_, packet)| {
+        let aeth = Packet::parse(packet).ok().and_then(|packet| packet.headers.aeth);
+        aeth.is_some_and(|aeth| matches!(aeth.syndrome, Syndrome::RnrNak { .. }))
+    })
+}
+
+/// Hears a program, and does what it asks, until it ends or nothing goes on any more.
 fn serve(
     index: usize,
     student: &mut Student,
     names: &[String],
     desk: &Mutex<Desk>,
     news: &Condvar,
+    goes_on: &impl Fn() -> bool,
 ) -> Result<String, Stop> {
     loop {
-        let line = student.hear()?;
+        let line = student.hear_while(LOOK, goes_on)?;
         let (verb, arguments) = line.split_once(' ').unwrap_or((&line, ""));
         let (name, words) = arguments.split_once(' ').unwrap_or((arguments, ""));
         let other = names.iter().position(|known| known == name);

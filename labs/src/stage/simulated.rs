@@ -363,7 +363,7 @@ impl Simulated {
                 Waiting::Work(_) => "works".to_owned(),
                 Waiting::Look(_) => "looks at its memory".to_owned(),
             };
-            format!("{} {doing}, line {}", actor.name(), actor.line())
+            format!("{}: {doing}", actor.place())
         });
         vec![Row::exact("Where", lines)]
     }

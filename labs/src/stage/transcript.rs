@@ -21,7 +21,8 @@ pub(super) struct Transcript {
 }
 
 impl Transcript {
-    /// A program called a verb that changes something.
+    /// A program called a verb that changes something. What the program around the student's file does, and may do, is left
+    /// out: it is the same every time.
     pub(super) fn call(
         &mut self,
         actor: &Actor,
@@ -42,13 +43,14 @@ impl Transcript {
             _ => return,
         };
         let refused = answer.as_ref().err().map_or(String::new(), |why| format!(": {why}"));
-        self.add(format!("{}, line {}: {what}{refused}", actor.name(), actor.line()));
+        if actor.is_in_the_file() || answer.is_err() {
+            self.add(format!("{}: {what}{refused}", actor.place()));
+        }
     }
 
     /// A program took a completion out.
     pub(super) fn completion(&mut self, actor: &Actor, wc: &Wc) {
-        let (name, line) = (actor.name(), actor.line());
-        self.add(format!("{name}, line {line}: completion {}, {}", wc.wr_id, status(wc.status)));
+        self.add(format!("{}: completion {}, {}", actor.place(), wc.wr_id, status(wc.status)));
     }
 
     /// A program heard about a connection.
@@ -57,7 +59,7 @@ impl Transcript {
             Ok(_) => "connection manager has news",
             Err(why) => why.split(' ').next().unwrap_or_default(),
         };
-        self.add(format!("{}, line {}: {what}", actor.name(), actor.line()));
+        self.add(format!("{}: {what}", actor.place()));
     }
 
     /// Packets that were sent since the last time.

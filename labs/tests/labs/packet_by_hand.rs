@@ -2,24 +2,11 @@
 
 use ferroce_labs::fresh_seed;
 
-use crate::classroom::{Classroom, Mutant, mutant, reject, solution_passes};
+use crate::classroom::{Classroom, lab_tests, mutant};
 
 const LAB: &str = "packet-by-hand";
 
-#[test]
-fn the_starter_fails_at_the_first_byte() {
-    let failure = Classroom::new(LAB).fail(fresh_seed());
-    assert_eq!(failure.rule(), Some("bth.opcode"));
-    assert!(failure.to_string().contains("step 1 of 4: bth"), "{failure}");
-    assert!(failure.to_string().contains("expected  0x04  (RC_SEND_ONLY)"), "{failure}");
-}
-
-#[test]
-fn the_solution_passes_whatever_the_seed() {
-    solution_passes(LAB);
-}
-
-const HEADER_MUTANTS: [Mutant; 12] = [
+lab_tests!(packet_by_hand, "packet-by-hand", starter: "bth.opcode" "expected  0x04  (RC_SEND_ONLY)", &[
     ("=> 0x04", "=> 0x64", "bth.opcode", "UD_SEND_ONLY"),
     ("(message.solicited as u8) << 7", "(message.solicited as u8) << 6", "bth.se", "byte 1 bit 7"),
     ("(message.migrated as u8) << 6", "0", "bth.migreq", "byte 1 bit 6"),
@@ -32,9 +19,6 @@ const HEADER_MUTANTS: [Mutant; 12] = [
     ("message.psn.to_be_bytes()[1..]", "message.psn.to_le_bytes()[..3]", "bth.psn", "reverse order"),
     ("(4 - message.payload.len() % 4) % 4", "message.payload.len() % 4", "bth.padcnt", "step 2 of 4"),
     ("&[0; 3][..pad]", "&[0xAA; 3][..pad]", "pad", "0x"),
-];
-
-const BODY_MUTANTS: [Mutant; 12] = [
     ("&va.to_be_bytes()", "&va.to_le_bytes()", "reth.va", "reverse order"),
     ("&rkey.to_be_bytes()", "&[]", "reth.rkey", "RETH R_Key"),
     (
@@ -57,17 +41,7 @@ const BODY_MUTANTS: [Mutant; 12] = [
         "icrc",
         "the packet ends after",
     ),
-];
-
-#[test]
-fn wrong_headers_are_told_by_the_rule_they_break() {
-    reject(LAB, &HEADER_MUTANTS);
-}
-
-#[test]
-fn a_wrong_write_or_icrc_is_told_by_what_was_done() {
-    reject(LAB, &BODY_MUTANTS);
-}
+]);
 
 #[test]
 fn answers_to_other_questions_do_not_help() {

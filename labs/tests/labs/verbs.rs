@@ -22,7 +22,7 @@ lab_tests!(flow_control, "flow-control", starter: "receive.ready" "receiver not 
     ("credit: DEPTH,", "credit: 2 * DEPTH,", "receive.ready", "receiver not ready"),
     ("self.credit += BATCH;", "self.credit += BATCH + 1;", "receive.ready", "receiver not ready"),
     ("            self.post(completion.wr_id);\n", "", "receive.ready", "receiver not ready"),
-    ("            self.credit += BATCH;\n", "", "stage.waits", "sender waits for a completion"),
+    ("            self.credit += BATCH;\n", "", "stage.waits", "waits for a completion"),
     ("let slot = self.free.pop().unwrap();", "let slot = self.free.pop().unwrap() * 0;", "stream.content", "the receiver returned"),
     ("            self.qp.receive(0, (&self.credits, 0..1)).unwrap();\n        } else", "        } else", "receive.ready", "receiver not ready"),
 ]);

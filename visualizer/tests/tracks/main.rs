@@ -1,111 +1,84 @@
 //! Labs in C and Python: the command as a student has it, `ferroce run` behind it, and the same verdicts as in Rust.
 //!
-//! Programs run on cards of this computer, at the speed that it has; so each is checked once, or `LABS_SEEDS` times.
+//! Programs run on cards of this computer, at the speed that it has; so each is checked once, or `LABS_SEEDS` times. Much of
+//! that time they wait: every lab is a test of its own, so that they do not wait for each other.
 
 mod tracks;
 
 use tracks::{Language, Room, needed};
 
-/// A lab, its starter's rule, and wrong solutions: what is changed in the right one, and the rules that it breaks.
-type Case = (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str)]);
+/// A wrong solution: what is changed in the right one, and the rules that it breaks.
+type Mutant = (&'static str, &'static str, &'static str);
 
-const IN_C: &[Case] = &[
-    (
-        "ping-pong-c",
-        "qp.rts",
-        &[
-            ("    to_rts(end.qp, us[1]);\n", "", "qp.rts"),
-            ("    post_receive(&end);\n    uint64_t us", "    uint64_t us", "receive.first"),
-            ("out[at] = in[at] + add;", "out[at] = in[at];", "echo.content"),
-        ],
-    ),
-    (
-        "flow-control-c",
-        "receive.ready",
-        &[
-            (".credit = DEPTH, .free", ".credit = 4 * DEPTH, .free", "receive.ready"),
-            (
-                "memset(message, (uint8_t)(fill + n), SIZE);",
-                "memset(message, (uint8_t)fill, SIZE);",
-                "stream.content",
-            ),
-        ],
-    ),
-    (
-        "completions-c",
-        "completion.sparse",
-        &[
-            ("n % BATCH == BATCH - 1 || n + 1 == blocks", "1", "completion.sparse|stage.waits"),
-            (
-                "{target.addr + n * SIZE, target.rkey}",
-                "{target.addr, target.rkey}",
-                "completion.means-done|memory.until-completion",
-            ),
-        ],
-    ),
-    (
-        "one-sided-c",
-        "write.content",
-        &[
-            ("window->remote.addr + at,", "window->remote.addr,", "write.content"),
-            ("    memcpy(bytes, window->scratch->addr, length);\n", "", "read.content"),
-        ],
-    ),
-    (
-        "key-value-c",
-        "kv.found",
-        &[
-            ("(key * 0x9e3779b97f4a7c15 >> 32) % slots", "(key & 7) % slots", "kv.bytes"),
-            ("        slot = (slot + 1) % client->slots;\n", "        return 0;\n", "kv.found"),
-        ],
-    ),
-    (
-        "atomics-c",
-        "ticket.once",
-        &[
-            (".compare_add = 1}", ".compare_add = 0}", "ticket.once"),
-            ("    while (call(client, take) != 0)\n        ;\n", "", "lock.released|lock.excludes"),
-        ],
-    ),
-];
-
-const IN_PYTHON: &[Case] = &[
-    ("ping-pong-python", "qp.rts", &[("(byte + 1) % 256", "byte", "echo.content")]),
-    (
-        "atomics-python",
-        "ticket.once",
-        &[("counter.rkey, counter.addr, 1)", "counter.rkey, counter.addr, 2)", "ticket.once")],
-    ),
-];
-
-fn check(language: Language, cases: &[Case]) {
+fn check(language: Language, lab: &'static str, starter: &str, mutants: &[Mutant]) {
     if !needed(language) {
         return;
     }
-    for (lab, starter, mutants) in cases {
-        let room = Room::start(lab);
-        assert_eq!(room.broken_rule().as_deref(), Some(*starter), "the starter of {lab}");
-        room.solve("", "");
-        for _ in 0..tracks::seeds() {
-            assert_eq!(room.broken_rule(), None, "the solution of {lab}");
-        }
-        for (from, to, rules) in *mutants {
-            room.solve(from, to);
-            let rule = room.broken_rule();
-            let fits = rules.split('|').any(|known| rule.as_deref() == Some(known));
-            assert!(fits, "{lab}: {from} -> {to} broke {rule:?}, not {rules}");
-        }
+    let room = Room::start(lab);
+    assert_eq!(room.broken_rule().as_deref(), Some(starter), "the starter of {lab}");
+    room.solve("", "");
+    for _ in 0..tracks::seeds() {
+        assert_eq!(room.broken_rule(), None, "the solution of {lab}");
+    }
+    for (from, to, rules) in mutants {
+        room.solve(from, to);
+        let rule = room.broken_rule();
+        let fits = rules.split('|').any(|known| rule.as_deref() == Some(known));
+        assert!(fits, "{lab}: {from} -> {to} broke {rule:?}, not {rules}");
     }
 }
 
-#[test]
-fn tracks_in_c_give_the_verdicts_of_the_labs() {
-    check(Language::C, IN_C);
+/// The test of a lab: the rule that the starter breaks, and wrong solutions.
+macro_rules! verdicts {
+    ($language:ident: $($test:ident $lab:literal $starter:literal $mutants:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            check(Language::$language, $lab, $starter, $mutants);
+        })*
+    };
 }
 
-#[test]
-fn tracks_in_python_give_the_verdicts_of_the_labs() {
-    check(Language::Python, IN_PYTHON);
+verdicts! { C:
+    tracks_c_ping_pong "ping-pong-c" "qp.rts" &[
+        ("    to_rts(end.qp, us[1]);\n", "", "qp.rts"),
+        ("    post_receive(&end);\n    uint64_t us", "    uint64_t us", "receive.first"),
+        ("out[at] = in[at] + add;", "out[at] = in[at];", "echo.content"),
+    ];
+    tracks_c_flow_control "flow-control-c" "receive.ready" &[
+        (".credit = DEPTH, .free", ".credit = 4 * DEPTH, .free", "receive.ready"),
+        (
+            "memset(message, (uint8_t)(fill + n), SIZE);",
+            "memset(message, (uint8_t)fill, SIZE);",
+            "stream.content",
+        ),
+    ];
+    tracks_c_completions "completions-c" "completion.sparse" &[
+        ("n % BATCH == BATCH - 1 || n + 1 == blocks", "1", "completion.sparse|stage.waits"),
+        (
+            "{target.addr + n * SIZE, target.rkey}",
+            "{target.addr, target.rkey}",
+            "completion.means-done|memory.until-completion",
+        ),
+    ];
+    tracks_c_one_sided "one-sided-c" "write.content" &[
+        ("window->remote.addr + at,", "window->remote.addr,", "write.content"),
+        ("    memcpy(bytes, window->scratch->addr, length);\n", "", "read.content"),
+    ];
+    tracks_c_key_value "key-value-c" "kv.found" &[
+        ("(key * 0x9e3779b97f4a7c15 >> 32) % slots", "(key & 7) % slots", "kv.bytes"),
+        ("        slot = (slot + 1) % client->slots;\n", "        return 0;\n", "kv.found"),
+    ];
+    tracks_c_atomics "atomics-c" "ticket.once" &[
+        (".compare_add = 1}", ".compare_add = 0}", "ticket.once"),
+        ("    while (call(client, take) != 0)\n        ;\n", "", "lock.released|lock.excludes"),
+    ];
+}
+
+verdicts! { Python:
+    tracks_python_ping_pong "ping-pong-python" "qp.rts" &[("(byte + 1) % 256", "byte", "echo.content")];
+    tracks_python_atomics "atomics-python" "ticket.once" &[
+        ("counter.rkey, counter.addr, 1)", "counter.rkey, counter.addr, 2)", "ticket.once"),
+    ];
 }
 
 #[test]
