@@ -13,7 +13,7 @@ use ferroce_engine::{QpSnapshot, Snapshot, Time};
 use crate::control::Control;
 use crate::error::NetError;
 use crate::link::{LinkCounters, LinkInfo};
-use crate::share::runtime_directory;
+use crate::share::{LOOKS, runtime_directory};
 
 /// First line of every look.
 const MARK: &str = "ferroce-look 1";
@@ -98,7 +98,7 @@ impl Look {
         let listed = NetError::system("list the directory of running NICs");
         let entries = std::fs::read_dir(runtime_directory()?).map_err(listed)?;
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("nic-") {
+            if entry.file_name().to_string_lossy().starts_with(LOOKS) {
                 all.push(entry.path());
             }
         }

@@ -137,6 +137,53 @@ fn a_server_survives_fifty_clients_that_are_killed() {
 }
 
 #[test]
+fn what_the_killed_leave_is_swept_up_by_the_next_nic_wherever_it_is() {
+    let [addr, another] = [fresh_address(), fresh_address()];
+    let child = || Peer::start(CHILD, addr, addr, Qpn::new(2), None).unwrap();
+    let mut children = [child(), child()];
+    let looks = children.each_ref().map(|child| format!("nic-{}-", child.pid()));
+    let (registry, socket) = (format!("-{addr}"), format!("-{addr}."));
+    let is_theirs = |name: &String| {
+        name.ends_with(&registry) || name.contains(&socket) || looks.iter().any(|look| name.starts_with(look))
+    };
+    let of_children = || -> Vec<String> {
+        let names = std::fs::read_dir(runtime_directory().unwrap()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(is_theirs).collect()
+    };
+    // The registry, and of each child a door, a mailbox and the socket to look at it.
+    assert_eq!(of_children().len(), 1 + 2 * 3);
+    drop(Nic::builder().address(another).open().unwrap());
+    assert_eq!(of_children().len(), 1 + 2 * 3, "the living keep what they have");
+    children.iter_mut().for_each(Peer::kill);
+    let start = std::time::Instant::now();
+    // Other tests sweep too, and who is at it is not disturbed.
+    while !of_children().is_empty() {
+        assert!(start.elapsed() < PATIENCE, "{:?}", of_children());
+        drop(Nic::builder().address(another).open().unwrap());
+    }
+}
+
+#[test]
+fn a_door_is_there_as_long_as_its_nic_although_others_leave_and_come() {
+    let addr = fresh_address();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let link = UdpLink::open(&[addr], IcrcCheck::Partial).unwrap();
+                    let name = format!("-{addr}.{}", link.info().lane);
+                    let mut files = std::fs::read_dir(runtime_directory().unwrap()).unwrap();
+                    let is_door = |path: &std::path::Path| path.to_string_lossy().ends_with(&name);
+                    let door = files.any(|entry| entry.is_ok_and(|entry| is_door(&entry.path())));
+                    assert!(door, "no door {name}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn there_are_255_places_at_an_address_and_those_given_up_are_given_again() {
     let addr = fresh_address();
     let mut links: Vec<UdpLink> = (0..255)

@@ -6,7 +6,7 @@
 //!
 //! Who writes a line before closing its own direction asks for a [`Control`]; the look then says what came of it.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use super::Shared;
 use crate::control::{Control, LONGEST};
 use crate::error::NetError;
 use crate::look::Look;
-use crate::share::runtime_directory;
+use crate::share::{Alone, LOOKS, runtime_directory};
 use crate::sys::fork;
 
 /// How long one who looks may take to read.
@@ -45,11 +45,7 @@ impl Monitor {
     where
         T: TraceSink + Send + 'static,
     {
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = runtime_directory()?.join(format!("nic-{}-{number}", std::process::id()));
-        // Left over from a process that had the same number and was killed.
-        std::fs::remove_file(&path).ok();
-        let listener = UnixListener::bind(&path).map_err(NetError::system("listen for those who look"))?;
+        let (listener, path) = listen()?;
         let stop = Arc::new(AtomicBool::new(false));
         let (theirs, shared) = (Arc::clone(&stop), Arc::downgrade(shared));
         let thread = thread::Builder::new().name("ferroce-look".to_owned()).spawn(move || {
@@ -74,6 +70,22 @@ impl Drop for Monitor {
         std::fs::remove_file(&self.path).ok();
         if let Some(thread) = self.thread.take().filter(|_| woken) {
             thread.join().ok();
+        }
+    }
+}
+
+/// A socket under a name that no other process has. One in another container may have our number.
+fn listen() -> Result<(UnixListener, PathBuf), NetError> {
+    let directory = runtime_directory()?;
+    let system = NetError::system("listen for those who look");
+    let _alone = Alone::wait(&directory).map_err(&system)?;
+    loop {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("{LOOKS}{}-{number}", std::process::id()));
+        match UnixListener::bind(&path) {
+            Ok(listener) => return Ok((listener, path)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => continue,
+            Err(error) => return Err(system(error)),
         }
     }
 }

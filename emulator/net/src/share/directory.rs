@@ -1,9 +1,11 @@
 //! Where the processes of one user find each other.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
 
@@ -11,6 +13,11 @@ use crate::error::NetError;
 
 /// Names another directory.
 const VARIABLE: &str = "FERROCE_RUNTIME_DIR";
+
+/// How long to wait for who makes or removes sockets, which takes a few system calls.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look whether they are done.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The directory in which Ferroce's processes of this user find each other, made if it is not there:
 /// `/tmp/ferroce-UID`, or what the environment variable `FERROCE_RUNTIME_DIR` names. Nobody else may enter it.
@@ -22,9 +29,10 @@ const VARIABLE: &str = "FERROCE_RUNTIME_DIR";
 /// When it cannot be made, or belongs to somebody else or is open to others.
 pub fn runtime_directory() -> Result<PathBuf, NetError> {
     let owner = Uid::effective();
-    let path = std::env::var_os(VARIABLE)
-        .filter(|path| !path.is_empty())
-        .map_or_else(|| PathBuf::from(format!("/tmp/ferroce-{owner}")), PathBuf::from);
+    let path = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map_or_else(
+        || PathBuf::from(format!("/tmp/ferroce-{}", owner)),
+        PathBuf::from,
+    );
     let wrong = |why: String| NetError::Directory { path: path.clone(), why };
     match DirBuilder::new().mode(0o700).create(&path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(wrong(error.to_string())),
@@ -42,4 +50,43 @@ pub fn runtime_directory() -> Result<PathBuf, NetError> {
         return Err(wrong(format!("others may enter it (its mode is {:o})", found.mode() & 0o777)));
     }
     Ok(path)
+}
+
+/// While it lives, no other process of this user makes or removes sockets by which running NICs are looked at.
+pub(crate) struct Alone(File);
+
+impl Alone {
+    /// Waits for its turn.
+    pub(crate) fn wait(directory: &Path) -> io::Result<Alone> {
+        let start = Instant::now();
+        loop {
+            if let Some(alone) = Alone::now(directory) {
+                return Ok(alone);
+            }
+            if start.elapsed() > PATIENCE {
+                let who = format!("another process holds {} for too long", directory.display());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, who));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Only if nobody else is at it.
+    pub(super) fn now(directory: &Path) -> Option<Alone> {
+        let directory = File::open(directory).ok()?;
+        directory.try_lock().ok()?;
+        Some(Alone(directory))
+    }
+
+    /// Removes a file, which may be gone already.
+    pub(super) fn remove(&self, path: &Path) {
+        std::fs::remove_file(path).ok();
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // A process that was forked from ours, and has our open file for a moment, would keep the lock.
+        self.0.unlock().ok();
+    }
 }

@@ -15,6 +15,7 @@ mod directory;
 mod door;
 mod registry;
 mod services;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -26,8 +27,10 @@ use std::time::Duration;
 use ferroce_engine::Time;
 use ferroce_wire::cm::ServiceId;
 
+pub(crate) use directory::Alone;
 pub use directory::runtime_directory;
 pub(crate) use door::{TOLD, parse_told, tell};
+pub(crate) use sweep::LOOKS;
 
 use crate::error::NetError;
 use crate::pieces::Pieces;
@@ -89,6 +92,7 @@ pub(crate) fn join<S: AsFd>(
     mut bind: impl FnMut(Binding) -> Result<S, NetError>,
 ) -> Result<Vec<(Seat, S)>, NetError> {
     let directory = runtime_directory()?;
+    sweep::sweep(&directory);
     let system = NetError::system("join the other Ferroce processes of this address");
     let registries = addrs.iter().map(|(addr, scope)| Registry::open(&directory, *addr, *scope));
     let registries: Vec<Registry> = registries.collect::<Result<_, _>>()?;
@@ -252,6 +256,8 @@ impl Seat {
         locked.book.leave(self.lane);
         steer(socket.as_fd(), &locked.book);
         drop(socket);
+        // Whoever has the lane next has a door under the same name.
+        drop(self.door);
         self.registry.release_lane(self.lane);
         locked.store().ok();
     }

@@ -42,14 +42,25 @@ pub(super) struct Locked<'a> {
 impl Registry {
     /// Opens the file of `addr`, whose scope is that of a link-local address, else 0.
     pub(super) fn open(directory: &Path, addr: IpAddr, scope: u32) -> Result<Registry, NetError> {
-        let path = directory.join(name(addr, scope));
+        Registry::at(directory.join(name(addr, scope)))
+            .map_err(|error| NetError::Directory { path: directory.to_owned(), why: error.to_string() })
+    }
+
+    /// Opens a file of this kind, made if it is not there.
+    pub(super) fn at(path: PathBuf) -> io::Result<Registry> {
+        Registry::open_file(path, true)
+    }
+
+    /// Opens a file of this kind that is there.
+    pub(super) fn existing(path: PathBuf) -> io::Result<Registry> {
+        Registry::open_file(path, false)
+    }
+
+    fn open_file(path: PathBuf, create: bool) -> io::Result<Registry> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.read(true).write(true).create(create).truncate(false).mode(0o600);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        let file = options
-            .open(&path)
-            .map_err(|error| NetError::Directory { path: directory.to_owned(), why: error.to_string() })?;
-        Ok(Registry { file: Cut::new(file), path })
+        Ok(Registry { file: Cut::new(options.open(&path)?), path })
     }
 
     /// Waits for the contents. `own` is the lane that is ours: our own locks do not show.
@@ -72,6 +83,10 @@ impl Registry {
 
     /// Reads who is there, and strikes out who no longer is.
     fn load(&self, own: Option<u8>) -> Locked<'_> {
+        if !self.is_current() {
+            // What it says is about nobody, and the doors are those of the file that has taken its place.
+            return Locked { registry: self, changed: false, book: Book::default() };
+        }
         let here = |lane: &u8| Some(*lane) == own || self.is_taken(*lane);
         let mut bytes = [0; Book::LEN];
         let read = self.file.get().read_at(&mut bytes, 0).unwrap_or(0);
@@ -88,9 +103,7 @@ impl Registry {
         let dead: Vec<u8> = book.order.iter().copied().filter(|lane| !here(lane)).collect();
         for lane in &dead {
             book.leave(*lane);
-            // A door without a process behind it. It may be gone already.
-            std::fs::remove_file(self.door_path(*lane)).ok();
-            std::fs::remove_file(self.mailbox_path(*lane)).ok();
+            self.remove_sockets(*lane);
         }
         Locked { registry: self, changed: !dead.is_empty(), book }
     }
@@ -119,6 +132,13 @@ impl Registry {
         let mut lock = flock(byte_of(lane), libc::F_WRLCK);
         let asked = fcntl(self.file.get(), FcntlArg::F_OFD_GETLK(&mut lock));
         asked.is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
+    }
+
+    /// Removes the sockets of a lane that nobody has. To be called while the contents are locked.
+    pub(super) fn remove_sockets(&self, lane: u8) {
+        // They may be gone already.
+        std::fs::remove_file(self.door_path(lane)).ok();
+        std::fs::remove_file(self.mailbox_path(lane)).ok();
     }
 
     /// Where packets are handed to the process that has a lane.
@@ -153,7 +173,8 @@ impl Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        if self.book.order.is_empty() {
+        // A file that was removed already may have a successor under its name.
+        if self.book.order.is_empty() && self.registry.is_current() {
             // Who waits for the lock will notice, and make a new file.
             std::fs::remove_file(&self.registry.path).ok();
         }
@@ -184,5 +205,49 @@ fn name(addr: IpAddr, scope: u32) -> String {
     match scope {
         0 => format!("{namespace:x}-{addr}"),
         _ => format!("{namespace:x}-{addr}%{scope}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A registry in a directory of this test's own.
+    fn path(test: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("ferroce-registry-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        directory.join("1-127.0.0.1")
+    }
+
+    /// Somebody who comes to the address, takes the first lane and has a door.
+    fn come(path: &Path) -> Registry {
+        let registry = Registry::at(path.to_owned()).unwrap();
+        let mut locked = registry.lock(None).unwrap();
+        assert!(registry.is_current() && registry.take_lane(0).unwrap());
+        locked.book.join(0);
+        locked.store().unwrap();
+        std::fs::write(registry.door_path(0), "").unwrap();
+        drop(locked);
+        registry
+    }
+
+    #[test]
+    fn who_waited_for_a_file_that_was_removed_meanwhile_leaves_its_successor_alone() {
+        let path = path("successor");
+        let first = come(&path);
+        let waiting = Registry::at(path.clone()).unwrap();
+        // It dies, and is struck out by somebody who finds nobody else there.
+        first.release_lane(0);
+        drop(first);
+        drop(Registry::at(path.clone()).unwrap().lock(None).unwrap());
+        assert!(!path.exists() && !waiting.is_current());
+
+        let second = come(&path);
+        let locked = waiting.lock(None).unwrap();
+        assert!(locked.book.order.is_empty());
+        drop(locked);
+        assert!(second.is_current(), "the successor's file was removed");
+        assert!(second.door_path(0).exists(), "the successor's door was removed");
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 }

@@ -265,6 +265,8 @@ impl Link for UdpLink {
 
 impl Drop for UdpLink {
     fn drop(&mut self) {
+        // Whoever has our lane next has mailboxes under the same names.
+        self.local = None;
         for Port { seat, socket, .. } in self.ports.drain(..) {
             if let Some(seat) = seat {
                 seat.leave(socket);

@@ -56,6 +56,11 @@ impl Peer {
         Ok(Peer { process, lines, qpn: Qpn::new(numbers[0] as u32), memory })
     }
 
+    /// Its process number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// As a process dies that gets no chance to clean up.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -84,7 +89,7 @@ pub(crate) fn be_a_child() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let role: Vec<&str> = role.split(' ').collect();
     let (addr, peer): (IpAddr, IpAddr) = (role[0].parse().unwrap(), role[1].parse().unwrap());
-    match Nic::builder().address(addr).shared_memory(true).open() {
+    match Nic::builder().address(addr).shared_memory(true).visible().open() {
         Ok(nic) => {
             let end = End::new(nic, MEMORY);
             end.connect(peer, Qpn::new(role[2].parse().unwrap()));
