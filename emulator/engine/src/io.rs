@@ -130,6 +130,15 @@ impl Train {
         self.bytes().chunks(self.segment.max(1))
     }
 
+    /// Gives away the memory with its packets in exchange for `other`, whatever that holds, and is empty. Says how many
+    /// bytes of it are packets.
+    pub fn exchange(&mut self, other: &mut Vec<u8>) -> usize {
+        core::mem::swap(&mut self.bytes, other);
+        let used = self.used;
+        self.clear();
+        used
+    }
+
     pub(crate) fn restart(&mut self, flow: Flow, limits: &TxLimits) {
         self.flow = Flow { src_port: limits.src_port.unwrap_or(flow.src_port), ..flow };
         self.sealed = limits.seal;
@@ -186,7 +195,7 @@ impl Train {
         let len = header_len + payload + pad + ICRC_LEN;
         let (start, end) = (self.used, self.used + len);
         if self.bytes.len() < end {
-            self.bytes.resize(end.next_power_of_two(), 0);
+            self.bytes.resize(end, 0);
         }
         let packet = &mut self.bytes[start..end];
         headers.emit(packet).expect("the engine builds headers that match their opcodes");

@@ -154,7 +154,8 @@ impl<T: Watch> Fabric<T> {
             flow_label: 0,
         };
         let packet = Packet {
-            bytes: Vec::new(),
+            buffer: Vec::new(),
+            len: 0,
             flow,
             ident: 0,
             from,
@@ -171,10 +172,10 @@ impl<T: Watch> Fabric<T> {
     }
 
     /// A packet of a flow, or the acknowledgement of one, has come.
-    pub(crate) fn background_arrived(&mut self, at: HostId, flow: u32, number: u32, packet: &Packet) {
+    pub(crate) fn background_arrived(&mut self, at: HostId, from: HostId, flow: u32, number: u32) {
         let now = self.now;
         let state = &mut self.flows.0[flow as usize];
-        if at == state.flow.to && packet.from == state.flow.from {
+        if at == state.flow.to && from == state.flow.from {
             state.stats.arrived += 1;
             if let Some(sent) =
                 number.checked_sub(state.oldest).and_then(|index| state.sent_at.get(index as usize))
@@ -183,7 +184,7 @@ impl<T: Watch> Fabric<T> {
             }
             if state.flow.pattern == Pattern::Window {
                 let (from, to, priority) = (state.flow.to, state.flow.from, state.flow.priority);
-                self.send_plain(from, to, ACK, priority, flow, packet.load);
+                self.send_plain(from, to, ACK, priority, flow, Load::Background { flow, number });
             }
         } else {
             state.acknowledged(number, now);

@@ -58,8 +58,8 @@ impl<T: Watch> Fabric<T> {
                 self.hosts[host as usize].woken = false;
                 self.wake(HostId(host as usize));
             }
-            Happening::Pause { node, port, priority, on } => self.pause(node, port, priority, on),
-            Happening::PauseOver { node, port, priority } => self.pause_over(node, port, priority),
+            Happening::Pause { node, port, priority, on } => self.pause(node.into(), port, priority, on),
+            Happening::PauseOver { node, port, priority } => self.pause_over(node.into(), port, priority),
             Happening::Refresh { switch, port, priority } => {
                 let pausing = self.switches[switch as usize].buffer.is_pausing(port.into(), priority.into());
                 if pausing {

@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 
 use ferroce_engine::Time;
 
-use crate::node::Node;
+use crate::fabric::HostId;
+use crate::node::{Node, SwitchId};
 
 /// Something that happens at a moment.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +20,9 @@ pub(crate) enum Happening {
     /// A host's port has.
     HostFree { host: u32 },
     /// A pause frame has come, to stop a priority or to let it go on.
-    Pause { node: Node, port: u16, priority: u8, on: bool },
+    Pause { node: Spot, port: u16, priority: u8, on: bool },
     /// A pause ends, unless another frame has prolonged it.
-    PauseOver { node: Node, port: u16, priority: u8 },
+    PauseOver { node: Spot, port: u16, priority: u8 },
     /// A switch that is still full says so again.
     Refresh { switch: u32, port: u16, priority: u8 },
     /// A pause may have lasted too long.
@@ -34,6 +35,31 @@ pub(crate) enum Happening {
     Alarm { token: u64 },
     /// A device's deadline. After everything else of the same moment.
     Timer { host: u32 },
+}
+
+/// A node in four bytes: the queue moves about what is to happen, so that must be small.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot(u32);
+
+/// Set for switches.
+const SWITCH: u32 = 1 << 31;
+
+impl From<Node> for Spot {
+    fn from(node: Node) -> Spot {
+        match node {
+            Node::Host(HostId(number)) => Spot(number as u32),
+            Node::Switch(SwitchId(number)) => Spot(number as u32 | SWITCH),
+        }
+    }
+}
+
+impl From<Spot> for Node {
+    fn from(Spot(number): Spot) -> Node {
+        match number & SWITCH {
+            0 => Node::Host(HostId(number as usize)),
+            _ => Node::Switch(SwitchId((number & !SWITCH) as usize)),
+        }
+    }
 }
 
 /// Something that is still to happen.
@@ -91,5 +117,17 @@ impl Events {
     pub(crate) fn pop_until(&mut self, now: Time) -> Option<Happening> {
         self.next().filter(|at| *at <= now)?;
         self.heap.pop().map(|first| first.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_survives_being_small() {
+        for node in [Node::Host(HostId(0)), Node::Host(HostId(70_000)), Node::Switch(SwitchId(5))] {
+            assert_eq!(Node::from(Spot::from(node)), node);
+        }
     }
 }

@@ -25,7 +25,7 @@ impl<T: Watch> Fabric<T> {
         let host = &self.hosts[id.0];
         let Some(plug) = host.plug.filter(|_| self.now < host.storm_until) else { return };
         let at = self.now + plug.cable.link.latency;
-        self.events.push(at, Happening::Pause { node: plug.peer, port: plug.port, priority, on: true });
+        self.events.push(at, Happening::Pause { node: plug.peer.into(), port: plug.port, priority, on: true });
         let again = self.now + longest_pause(plug.cable.rate) / 2;
         self.events.push(again, Happening::Storm { host: id.0 as u32, priority });
     }
@@ -38,7 +38,7 @@ impl<T: Watch> Fabric<T> {
         let mut serial = sender.serial;
         let departs = serial.occupy(self.now, PAUSE_FRAME as u32, Some(plug.cable.rate));
         let at = departs + plug.cable.link.latency;
-        self.events.push(at, Happening::Pause { node: plug.peer, port: plug.port, priority, on });
+        self.events.push(at, Happening::Pause { node: plug.peer.into(), port: plug.port, priority, on });
         let step = if on { SwitchStep::AsksToPause } else { SwitchStep::AsksToGoOn };
         self.write_down(switch, port, priority.into(), step, None);
         if on {
@@ -70,7 +70,7 @@ impl<T: Watch> Fabric<T> {
         let until = now + longest_pause(rate);
         let begins = !pauses.is_paused(priority.into());
         pauses.pause(priority.into(), now, until);
-        self.events.push(until, Happening::PauseOver { node, port, priority });
+        self.events.push(until, Happening::PauseOver { node: node.into(), port, priority });
         if let (true, Some(watchdog), Node::Switch(SwitchId(index))) = (begins, watchdog, node) {
             let switch = index as u32;
             self.events.push(now + watchdog, Happening::Watchdog { switch, port, priority });

@@ -192,16 +192,14 @@ impl<T: Watch> Fabric<T> {
         self.packets.get_mut(number).flooded = true;
         let outs: Vec<u16> =
             (0..self.switches[switch].ports.len() as u16).filter(|out| *out != ingress).collect();
-        let packet = self.packets.remove(number);
         for out in outs {
-            let copy = self.copy(&packet);
-            let copy = self.packets.insert(copy);
+            let copy = self.packets.copy(number);
             self.carried.repeated += 1;
             self.enqueue(switch, out, copy);
         }
         // One of the copies stands for the packet itself.
         self.carried.repeated -= 1;
-        self.packets.recycle(packet);
+        self.packets.remove(number);
     }
 
     /// Puts a packet into the queue of a port, if there is room.
@@ -258,8 +256,8 @@ impl<T: Watch> Fabric<T> {
             return self.look_at_port_again(switch, out);
         }
         let Some((number, priority)) = port.pop(config.strict) else { return };
-        let packet = self.packets.remove(number);
-        let len = u64::from(packet.wire);
+        let packet = self.packets.get(number);
+        let (len, ingress) = (u64::from(packet.wire), packet.ingress);
         port.queued[priority] -= len;
         port.stats.sent += 1;
         port.stats.sent_bytes += len;
@@ -267,14 +265,14 @@ impl<T: Watch> Fabric<T> {
         let plug = &mut port.plug;
         let crossing = Crossing::roll(&plug.cable.link, &mut plug.last, departs, None, &mut self.dice);
         let plug = *plug;
-        let ingress = packet.ingress;
         if buffer.release(config, ingress.into(), priority, len) {
             self.send_pause(switch, ingress, priority as u8, false);
         }
         if self.recording {
+            let packet = self.packets.get(number);
             self.write_down(switch, out, priority, SwitchStep::Sent, Some((packet.from, packet.name())));
         }
-        self.cross(plug, crossing, packet);
+        self.cross(plug, crossing, number);
         self.look_at_port_again(switch, out);
     }
 
@@ -287,43 +285,42 @@ impl<T: Watch> Fabric<T> {
         }
     }
 
-    fn cross(&mut self, plug: Plug, crossing: Crossing, mut packet: Packet) {
+    fn cross(&mut self, plug: Plug, crossing: Crossing, number: u32) {
         if crossing.damaged {
-            crate::crossing::damage(&mut packet.bytes, &mut self.dice);
+            let packet = self.packets.get_mut(number);
+            crate::crossing::damage(packet.bytes_mut(), &mut self.dice);
             packet.damaged = true;
             self.carried.damaged += 1;
         }
         let mut arrivals = crossing.arrivals();
         let Some(first) = arrivals.next() else {
             self.carried.lost += 1;
-            return self.packets.recycle(packet);
+            return self.packets.remove(number);
         };
         if let Some(second) = arrivals.next() {
-            let copy = self.copy(&packet);
+            let copy = self.packets.copy(number);
             self.carried.repeated += 1;
             self.send_along(&plug, second, copy);
         }
-        self.send_along(&plug, first, packet);
+        self.send_along(&plug, first, number);
     }
 
     // --- a packet is lost --------------------------------------------------------------------------------------------
 
     fn drop_packet(&mut self, switch: usize, port: u16, number: u32, cause: DropCause) {
         self.report(switch, port, number, SwitchStep::Dropped(cause));
-        let packet = self.packets.remove(number);
-        self.count_drop(Node::Switch(SwitchId(switch)), port, &packet, cause);
-        self.packets.recycle(packet);
+        self.lose(Node::Switch(SwitchId(switch)), port, number, cause);
     }
 
-    pub(crate) fn lose_at_host(&mut self, host: HostId, packet: Packet, cause: DropCause) {
-        self.count_drop(Node::Host(host), 0, &packet, cause);
-        self.packets.recycle(packet);
+    pub(crate) fn lose_at_host(&mut self, host: HostId, number: u32, cause: DropCause) {
+        self.lose(Node::Host(host), 0, number, cause);
     }
 
-    fn count_drop(&mut self, node: Node, port: u16, packet: &Packet, cause: DropCause) {
+    fn lose(&mut self, node: Node, port: u16, number: u32, cause: DropCause) {
         self.carried.lost += 1;
-        let place = DropPlace { node, port, priority: packet.priority() as u8, cause };
-        *self.drops.entry(place).or_default() += 1;
+        let priority = self.packets.get(number).priority() as u8;
+        *self.drops.entry(DropPlace { node, port, priority, cause }).or_default() += 1;
+        self.packets.remove(number);
     }
 
     /// Empties queues of a port without sending.

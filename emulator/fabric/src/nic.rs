@@ -1,6 +1,6 @@
 //! Hosts send and receive.
 
-use ferroce_engine::{Flow, Time};
+use ferroce_engine::{Flow, Time, Train};
 
 use crate::crossing::{Crossing, damage};
 use crate::drops::DropCause;
@@ -43,7 +43,7 @@ impl<T: Watch> Fabric<T> {
                 break;
             }
             if let Some(packet) = host.next_background() {
-                self.carry(id, packet, None);
+                self.carry(id, packet);
                 continue;
             }
             let limits = host.limits();
@@ -52,17 +52,7 @@ impl<T: Watch> Fabric<T> {
             }
             host.ident = host.ident.wrapping_add(train.len() as u16);
             self.drain_trace(id);
-            let flow = *train.flow();
-            for (index, bytes) in train.packets().enumerate() {
-                let ident = limits.first_ident.wrapping_add(index as u16);
-                if flow.dst.is_multicast() {
-                    self.carry_to_members(id, flow, ident, bytes);
-                    continue;
-                }
-                let to = self.stations.get(&flow.dst).copied();
-                let packet = self.packet(id, to, flow, ident, bytes);
-                self.carry(id, packet, Some(bytes));
-            }
+            self.carry_train(id, limits.first_ident, &mut train);
         }
         self.train = train;
         let host = &mut self.hosts[id.0];
@@ -74,6 +64,28 @@ impl<T: Watch> Fabric<T> {
         }
         self.arm(id);
         self.drain_trace(id);
+    }
+
+    /// Sends the packets of a train on their ways.
+    fn carry_train(&mut self, id: HostId, first_ident: u16, train: &mut Train) {
+        let flow = *train.flow();
+        if flow.dst.is_multicast() {
+            for (index, bytes) in train.packets().enumerate() {
+                self.carry_to_members(id, flow, first_ident.wrapping_add(index as u16), bytes);
+            }
+            return;
+        }
+        let to = self.stations.get(&flow.dst).copied();
+        if train.len() == 1 {
+            // It travels in the memory that it was made in.
+            let mut buffer = self.packets.spare();
+            let len = train.exchange(&mut buffer);
+            return self.carry(id, packet(id, to, flow, first_ident, (buffer, len)));
+        }
+        for (index, bytes) in train.packets().enumerate() {
+            let buffer = (self.packets.buffer(bytes), bytes.len());
+            self.carry(id, packet(id, to, flow, first_ident.wrapping_add(index as u16), buffer));
+        }
     }
 
     /// Sees that the host is looked at when its port is free.
@@ -105,43 +117,30 @@ impl<T: Watch> Fabric<T> {
         };
         let members: Vec<HostId> = self.hosts().filter(is_member).collect();
         for to in members {
-            let packet = self.packet(from, Some(to), flow, ident, bytes);
-            self.carry(from, packet, Some(bytes));
+            let buffer = (self.packets.buffer(bytes), bytes.len());
+            self.carry(from, packet(from, Some(to), flow, ident, buffer));
         }
     }
 
-    fn packet(&mut self, from: HostId, to: Option<HostId>, flow: Flow, ident: u16, bytes: &[u8]) -> Packet {
-        let to = to.unwrap_or(HostId(usize::MAX));
-        Packet {
-            bytes: self.packets.buffer(bytes),
-            flow,
-            ident,
-            from,
-            to,
-            wire: on_the_wire(bytes.len()),
-            damaged: false,
-            flooded: false,
-            ingress: 0,
-            entry: None,
-            load: Load::Roce,
-        }
-    }
-
-    /// Sends a packet on its way, or not. `bytes` is what is logged of it.
-    pub(crate) fn carry(&mut self, from: HostId, packet: Packet, bytes: Option<&[u8]>) {
+    /// Sends a packet on its way, or not.
+    pub(crate) fn carry(&mut self, from: HostId, packet: Packet) {
         self.carried.sent += 1;
         let host = &mut self.hosts[from.0];
         let departs = host.occupy(self.now, packet.wire);
         let known = (packet.to.0 < self.hosts.len()).then_some(packet.to);
         let crossing = known.map_or_else(Crossing::default, |to| {
-            let scripted = bytes.and_then(|bytes| self.script.fate(from, Some(to), packet.ident, bytes));
+            let scripted = match packet.load {
+                Load::Roce => self.script.fate(from, Some(to), packet.ident, packet.bytes()),
+                Load::Background { .. } => None,
+            };
             let (link, last) = self.way_out(from, to);
             let mut last_arrival = last;
             let crossing = Crossing::roll(&link, &mut last_arrival, departs, scripted, &mut self.dice);
             self.set_last(from, to, last_arrival);
             crossing
         });
-        self.launch(from, packet, crossing, bytes);
+        let number = self.packets.insert(packet);
+        self.launch(from, number, crossing);
     }
 
     /// The link by which packets leave a host, and when the last one arrives.
@@ -164,15 +163,16 @@ impl<T: Watch> Fabric<T> {
     }
 
     /// Puts the copies of a packet that reach the other end of the first link in the queue.
-    fn launch(&mut self, from: HostId, mut packet: Packet, crossing: Crossing, bytes: Option<&[u8]>) {
+    fn launch(&mut self, from: HostId, number: u32, crossing: Crossing) {
         let plug = self.hosts[from.0].plug;
         let count = crossing.arrivals().count() as u64;
         self.carried.lost += u64::from(count == 0);
         self.carried.repeated += count.saturating_sub(1);
         self.carried.damaged += u64::from(crossing.damaged);
-        self.note(from, &mut packet, crossing, bytes, plug.is_some());
+        self.note(from, number, crossing, plug.is_some());
+        let packet = self.packets.get_mut(number);
         if crossing.damaged {
-            damage(&mut packet.bytes, &mut self.dice);
+            damage(packet.bytes_mut(), &mut self.dice);
             packet.damaged = true;
         }
         if crossing.marked {
@@ -182,72 +182,58 @@ impl<T: Watch> Fabric<T> {
         let mut arrivals = crossing.arrivals();
         let first = arrivals.next();
         if let Some(second) = arrivals.next() {
-            let copy = self.copy(&packet);
+            let copy = self.packets.copy(number);
             self.send_into(plug, second, copy);
         }
         match first {
-            Some(first) => self.send_into(plug, first, packet),
-            None => self.packets.recycle(packet),
+            Some(first) => self.send_into(plug, first, number),
+            None => self.packets.remove(number),
         }
     }
 
-    fn send_into(&mut self, plug: Option<Plug>, at: Time, packet: Packet) {
+    fn send_into(&mut self, plug: Option<Plug>, at: Time, number: u32) {
         match plug {
-            Some(plug) => self.send_along(&plug, at, packet),
-            None => {
-                let to = packet.to;
-                let at = self.hosts[to.0].handled_at(at);
-                let packet = self.packets.insert(packet);
-                self.events.push(at, Happening::Deliver { host: to.0 as u32, packet });
-            }
+            Some(plug) => self.send_along(&plug, at, number),
+            None => self.hand_to(self.packets.get(number).to, at, number),
         }
     }
 
     /// A packet comes to the other end of a cable at `at`.
-    pub(crate) fn send_along(&mut self, plug: &Plug, at: Time, packet: Packet) {
+    pub(crate) fn send_along(&mut self, plug: &Plug, at: Time, packet: u32) {
         match plug.peer {
-            Node::Host(host) => {
-                let at = self.hosts[host.0].handled_at(at);
-                let packet = self.packets.insert(packet);
-                self.events.push(at, Happening::Deliver { host: host.0 as u32, packet });
-            }
+            Node::Host(host) => self.hand_to(host, at, packet),
             Node::Switch(switch) => {
-                let packet = self.packets.insert(packet);
                 let switch = switch.0 as u32;
                 self.events.push(at, Happening::Arrive { switch, port: plug.port, packet });
             }
         }
     }
 
-    pub(crate) fn copy(&mut self, packet: &Packet) -> Packet {
-        let bytes = self.packets.buffer(&packet.bytes);
-        Packet { bytes, ..*packet }
+    fn hand_to(&mut self, host: HostId, at: Time, packet: u32) {
+        let at = self.hosts[host.0].handled_at(at);
+        self.events.push(at, Happening::Deliver { host: host.0 as u32, packet });
     }
 
     /// Adds a packet to the fingerprint, and to the log if there is one.
-    fn note(
-        &mut self,
-        from: HostId,
-        packet: &mut Packet,
-        crossing: Crossing,
-        bytes: Option<&[u8]>,
-        on_cable: bool,
-    ) {
+    fn note(&mut self, from: HostId, number: u32, crossing: Crossing, on_cable: bool) {
+        let packet = self.packets.get_mut(number);
         self.digest.number(self.now.nanos());
         let count = crossing.arrivals().count() as u64;
         self.digest.number((from.0 as u64) << 32 | u64::from(packet.ident) << 16 | count);
-        self.digest.packet(&packet.bytes);
+        self.digest.packet(packet.bytes());
         for at in crossing.arrivals() {
             self.digest.number(at.nanos() << 1 | u64::from(crossing.damaged));
         }
-        let (true, Some(bytes)) = (self.recording, bytes) else { return };
+        if !self.recording || packet.load != Load::Roce {
+            return;
+        }
         let to = (packet.to.0 < self.hosts.len()).then_some(packet.to);
         let arrival = |at| Arrival {
             at: to.map_or(at, |to| self.hosts[to.0].handled_at(at)),
             damaged: crossing.damaged,
         };
         let arrivals = if on_cable { Vec::new() } else { crossing.arrivals().map(arrival).collect() };
-        let (flow, ident, bytes) = (packet.flow, packet.ident, bytes.into());
+        let (flow, ident, bytes) = (packet.flow, packet.ident, packet.bytes().into());
         let sent = Sent { to, flow, ident, bytes, arrivals, under_way: false };
         let entry = self.log.add(Entry { at: self.now, host: from, what: What::Packet(sent) });
         packet.entry = on_cable.then_some(entry);
@@ -255,13 +241,13 @@ impl<T: Watch> Fabric<T> {
 
     /// A packet is handed to a host.
     pub(crate) fn deliver(&mut self, id: HostId, number: u32) {
-        let packet = self.packets.remove(number);
+        let packet = self.packets.get(number);
         self.digest.number(self.now.nanos() << 8 | u64::from(packet.flow.traffic_class));
         if self.hosts[id.0].dead {
-            return self.lose_at_host(id, packet, DropCause::HostDown);
+            return self.lose_at_host(id, number, DropCause::HostDown);
         }
         if packet.flooded && id != packet.to {
-            return self.lose_at_host(id, packet, DropCause::NotForMe);
+            return self.lose_at_host(id, number, DropCause::NotForMe);
         }
         self.carried.delivered += 1;
         if let Some(entry) = packet.entry
@@ -269,15 +255,18 @@ impl<T: Watch> Fabric<T> {
         {
             sent.arrivals.push(Arrival { at: self.now, damaged: packet.damaged });
         }
-        match packet.load {
+        let (load, from) = (packet.load, packet.from);
+        if load == Load::Roce {
+            self.hosts[id.0].device.handle_packet(self.now, &packet.meta(), packet.bytes());
+        }
+        self.packets.remove(number);
+        match load {
             Load::Roce => {
-                self.hosts[id.0].device.handle_packet(self.now, &packet.meta(), &packet.bytes);
                 self.wake(id);
                 self.drain_trace(id);
             }
-            Load::Background { flow, number } => self.background_arrived(id, flow, number, &packet),
+            Load::Background { flow, number } => self.background_arrived(id, from, flow, number),
         }
-        self.packets.recycle(packet);
     }
 
     pub(crate) fn drain_trace(&mut self, id: HostId) {
@@ -287,5 +276,29 @@ impl<T: Watch> Fabric<T> {
         for (at, event) in self.hosts[id.0].device.trace_mut().take() {
             self.log.add(Entry { at, host: id, what: What::Device(event) });
         }
+    }
+}
+
+/// A packet of a device, in a buffer of which so many bytes count.
+fn packet(
+    from: HostId,
+    to: Option<HostId>,
+    flow: Flow,
+    ident: u16,
+    (buffer, len): (Vec<u8>, usize),
+) -> Packet {
+    Packet {
+        buffer,
+        len,
+        flow,
+        ident,
+        from,
+        to: to.unwrap_or(HostId(usize::MAX)),
+        wire: on_the_wire(len),
+        damaged: false,
+        flooded: false,
+        ingress: 0,
+        entry: None,
+        load: Load::Roce,
     }
 }

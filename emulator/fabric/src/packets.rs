@@ -9,9 +9,10 @@ use crate::fabric::HostId;
 /// A packet under way.
 #[derive(Debug)]
 pub(crate) struct Packet {
-    /// UDP payload: BTH to ICRC. Empty for packets of [background flows](crate::Background), of which only the
-    /// length counts.
-    pub bytes: Vec<u8>,
+    /// Room for the UDP payload, which may be shorter.
+    pub buffer: Vec<u8>,
+    /// Bytes of the UDP payload.
+    pub len: usize,
     pub flow: Flow,
     pub ident: u16,
     pub from: HostId,
@@ -39,6 +40,17 @@ pub(crate) enum Load {
 }
 
 impl Packet {
+    /// UDP payload: BTH to ICRC. Empty for packets of [background flows](crate::Background), of which only the
+    /// length counts.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+
+    /// The same, to be damaged.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.len]
+    }
+
     /// The priority that switches and ports give it: the class selector of its traffic class.
     pub(crate) fn priority(&self) -> usize {
         usize::from(self.flow.traffic_class >> 5)
@@ -46,7 +58,7 @@ impl Packet {
 
     /// What tells it from others of its sender; none for those of background flows.
     pub(crate) fn name(&self) -> Option<PacketName> {
-        let Bth { dest_qp, psn, .. } = Bth::parse(self.bytes.first_chunk()?).ok()?;
+        let Bth { dest_qp, psn, .. } = Bth::parse(self.bytes().first_chunk()?).ok()?;
         Some(PacketName { qp: dest_qp, psn })
     }
 
@@ -69,12 +81,27 @@ pub(crate) struct Packets {
 const SPARES: usize = 4096;
 
 impl Packets {
-    /// A copy of `bytes`, in memory that an earlier packet had if possible.
+    /// Memory that an earlier packet had, if there is any; its content does not matter.
+    pub(crate) fn spare(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// A copy of `bytes`.
     pub(crate) fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut buffer = self.spare.pop().unwrap_or_default();
+        let mut buffer = self.spare();
         buffer.clear();
         buffer.extend_from_slice(bytes);
         buffer
+    }
+
+    /// Another one like this.
+    pub(crate) fn copy(&mut self, number: u32) -> u32 {
+        let mut buffer = self.spare();
+        buffer.clear();
+        let packet = self.get(number);
+        buffer.extend_from_slice(packet.bytes());
+        let copy = Packet { buffer, ..*packet };
+        self.insert(copy)
     }
 
     pub(crate) fn insert(&mut self, packet: Packet) -> u32 {
@@ -102,17 +129,15 @@ impl Packets {
         self.slots[number as usize].as_mut().expect("a packet under way")
     }
 
+    /// A packet is over. Its memory is kept for others.
+    ///
     /// # Panics
     /// As [`get`](Packets::get).
-    pub(crate) fn remove(&mut self, number: u32) -> Packet {
+    pub(crate) fn remove(&mut self, number: u32) {
         self.free.push(number);
-        self.slots[number as usize].take().expect("a packet under way")
-    }
-
-    /// Keeps the memory of a packet that is over.
-    pub(crate) fn recycle(&mut self, packet: Packet) {
-        if self.spare.len() < SPARES {
-            self.spare.push(packet.bytes);
+        let packet = self.slots[number as usize].take().expect("a packet under way");
+        if self.spare.len() < SPARES && packet.buffer.capacity() > 0 {
+            self.spare.push(packet.buffer);
         }
     }
 

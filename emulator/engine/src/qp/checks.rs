@@ -179,8 +179,10 @@ impl Responder {
             return self.check_flush(conn, feth, reth, ctx);
         }
         let is_atomic_write = headers.bth.opcode.operation() == Operation::AtomicWrite;
-        if let Some(reth) = headers.reth.filter(|reth| reth.len > 0) {
-            // The whole range at once, so that nothing is written of what cannot be written entirely.
+        let is_whole_write = headers.bth.opcode.position() == Position::Only && !packet.payload.is_empty();
+        if let Some(reth) = headers.reth.filter(|reth| reth.len > 0 && (!is_whole_write || is_atomic_write)) {
+            // The whole range at once, so that nothing is written of what cannot be written entirely. A WRITE of one
+            // packet is looked up when it is placed, with the same outcome.
             let need = if headers.bth.opcode.operation() == Operation::ReadRequest {
                 Access::REMOTE_READ
             } else {
