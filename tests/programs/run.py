@@ -261,16 +261,17 @@ def contained():
     container = ['unshare', '--user', '--map-root-user', '--net', '--pid', '--fork', '--kill-child']
     probe = subprocess.run([*container, 'true'], capture_output=True, text=True)
     if probe.returncode != 0:
-        return verdict('skipped', name, f'no such namespaces here: {probe.stderr.strip()}')
+        how = 'failed' if os.environ.get('CI') == 'true' else 'skipped'
+        return verdict(how, name, f'no such namespaces here: {probe.stderr.strip()}; as root, `sysctl -w '
+                       'kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0` allows them')
     program = compiled('together', LIBRARY)
     if not program:
         return
-    with tempfile.TemporaryDirectory() as directory:
-        process = subprocess.Popen(
-            [*container, 'sh', '-e', os.path.join(ROOT, 'tests/programs/container.sh'), FERROCE, program],
-            env={**os.environ, 'FERROCE_RUNTIME_DIR': directory}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
-        status, out = finish(process, time.monotonic() + PATIENCE)
+    process = subprocess.Popen(
+        [*container, 'sh', '-e', os.path.join(ROOT, 'tests/programs/container.sh'), FERROCE, program],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True)
+    status, out = finish(process, time.monotonic() + PATIENCE)
     verdict('passed' if status == 0 else 'failed', name, '' if status == 0 else f'exit status {status}\n{tail(out)}')
 
 
