@@ -194,7 +194,7 @@ def compiled(name, *libraries):
 
 
 def own_programs():
-    """C programs of the tests: one linked against Ferroce itself, one against the distribution's libraries."""
+    """C programs of the tests, linked against Ferroce itself or against the distribution's libraries."""
     block = f'127.{77 + os.getpid() % 100}.250'
     for options in ((), LOSS):
         how = ' with losses' if options else ''
@@ -202,6 +202,9 @@ def own_programs():
             single('together.c' + how, [program], went_well, *options, address=f'{block}.1')
         if program := compiled('misuse', '-libverbs', '-lrdmacm'):
             single('misuse.c' + how, [program, f'{block}.2'], went_well, *options, address=f'{block}.2')
+        if program := compiled('placement', LIBRARY):
+            single('placement.c' + how, [program], went_well, '--placement', *options, address=f'{block}.3')
+            single('placement.c on a device without' + how, [program, 'without'], went_well, *options, address=f'{block}.3')
     # Not meanwhile: it runs one of the same files.
     contained()
 
@@ -229,7 +232,8 @@ def conformance(update):
         return verdict(how, "rdma-core's tests", 'not installed: rdma-core, python3-pyverbs')
     suite = os.path.join(ROOT, 'tests/programs/suite.py')
     command = ['/usr/bin/python3', '-W', 'ignore', suite, '--dev', 'ferroce0']
-    _, out = finish(run('127.0.0.1', command), time.monotonic() + 240)
+    # Both ends are Ferroce's, so that they can have what few peers know.
+    _, out = finish(run('127.0.0.1', command, '--placement'), time.monotonic() + 240)
     rows = [line.split('\t') for line in out.splitlines() if line.count('\t') == 2]
     seen = {test: how for test, how, _ in rows}
     header, *lines = open(CONFORMANCE).read().splitlines()

@@ -65,6 +65,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.pcap")]
     record: Option<PathBuf>,
 
+    /// Know ATOMIC WRITE and FLUSH, which end the connection to a peer that does not
+    #[arg(long)]
+    placement: bool,
+
     /// Model number that the device claims, for programs that do more on models that they know
     #[arg(long, value_name = "NUMBER")]
     part_id: Option<u32>,
@@ -100,6 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let settings = [
         ("FERROCE_PERSONALITY", args.personality.as_ref().map(|chosen| chosen.name.to_owned())),
         ("FERROCE_FAULTS", rates.map(|rates| rates.to_string())),
+        ("FERROCE_PLACEMENT", args.placement.then(|| "on".to_owned())),
         ("FERROCE_PART_ID", args.part_id.map(|id| id.to_string())),
     ];
     for (name, value) in settings {

@@ -12,7 +12,7 @@ pub(crate) struct Settings {
     /// `FERROCE_ADDRESS`: the addresses of `ferroce0` with commas between them, a space, those of `ferroce1`, and so
     /// on. The name of a network interface stands for its addresses.
     pub(crate) devices: Vec<Vec<IpAddr>>,
-    /// `FERROCE_PERSONALITY`: a name.
+    /// `FERROCE_PERSONALITY`: a name. `FERROCE_PLACEMENT`, `on` or `off`: whether it knows ATOMIC WRITE and FLUSH.
     pub(crate) personality: Personality,
     /// `FERROCE_FAULTS`, such as `drop=0.02,reorder=0.01`: shares of the packets that are sent.
     /// `FERROCE_SEED`: decides which.
@@ -59,23 +59,13 @@ impl Settings {
                 Some(text) => text.split_whitespace().map(addresses).collect::<Result<_, _>>()?,
                 None => vec![usual_addresses()],
             },
-            personality: match variable("FERROCE_PERSONALITY")? {
-                Some(name) => Personality::by_name(&name).ok_or_else(|| {
-                    let names: Vec<_> = Personality::all().iter().map(|known| known.name).collect();
-                    format!("FERROCE_PERSONALITY={name} is none of {}", names.join(", "))
-                })?,
-                None => Personality::default(),
-            },
+            personality: personality()?,
             faults: match variable("FERROCE_FAULTS")? {
                 Some(text) => Faults { seed, transmit: rates(&text)?, receive: FaultRates::NONE },
                 None => Faults::default(),
             },
             record: env::var_os("FERROCE_RECORD").map(PathBuf::from),
-            shared_memory: match variable("FERROCE_SHARED_MEMORY")?.as_deref() {
-                Some("on") => true,
-                Some("off") | None => false,
-                Some(text) => return Err(format!("FERROCE_SHARED_MEMORY={text} is neither on nor off")),
-            },
+            shared_memory: switch("FERROCE_SHARED_MEMORY")?.unwrap_or(false),
             sysfs: env::var_os("FERROCE_SYSFS").map(PathBuf::from),
             part_id: part_id.map(|id| id as u32),
         })
@@ -89,6 +79,28 @@ fn variable(name: &str) -> Result<Option<String>, String> {
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(format!("{name} is not text")),
     }
+}
+
+/// `on` or `off`.
+fn switch(name: &str) -> Result<Option<bool>, String> {
+    match variable(name)?.as_deref() {
+        Some("on") => Ok(Some(true)),
+        Some("off") => Ok(Some(false)),
+        Some(text) => Err(format!("{name}={text} is neither on nor off")),
+        None => Ok(None),
+    }
+}
+
+fn personality() -> Result<Personality, String> {
+    let chosen = match variable("FERROCE_PERSONALITY")? {
+        Some(name) => Personality::by_name(&name).ok_or_else(|| {
+            let names: Vec<_> = Personality::all().iter().map(|known| known.name).collect();
+            format!("FERROCE_PERSONALITY={name} is none of {}", names.join(", "))
+        })?,
+        None => Personality::default(),
+    };
+    let placement = switch("FERROCE_PLACEMENT")?.unwrap_or(chosen.placement);
+    Ok(Personality { placement, ..chosen })
 }
 
 /// The addresses of one device: `192.0.2.1,2001:db8::1` or `eth0`.
