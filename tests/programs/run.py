@@ -259,6 +259,15 @@ def alone():
            lambda status, out: None if 'rc_verbs' in out and 'ud_verbs' in out else 'no verbs transports')
 
 
+def directory_as_told():
+    """Everything that runs make lies in the directory that they are told."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = subprocess.run([FERROCE, 'run', '--address', '127.0.0.1', '--', 'sh', '-c', 'echo $FERROCE_SYSFS $LD_PRELOAD'],
+                             env={**os.environ, 'FERROCE_RUNTIME_DIR': directory}, capture_output=True, text=True).stdout
+        elsewhere = [word for word in re.split('[ :]', out.strip()) if not word.startswith(directory)]
+    verdict('passed' if out and not elsewhere else 'failed', 'FERROCE_RUNTIME_DIR', ' '.join(elsewhere))
+
+
 def contained():
     """What the book shows for containers and CI: no privileges, a network of its own, in the beginning not even up."""
     name = 'in a container without privileges: C, Python, a server and its client'
@@ -296,7 +305,7 @@ def main():
     jobs = [job for job in jobs if all(word in job[1].name for word in only)]
     if not only:
         versions()
-        jobs = [(alone,), (conformance, False), (own_programs,), *jobs]
+        jobs = [(alone,), (directory_as_told,), (conformance, False), (own_programs,), *jobs]
     with ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(*job) for job in jobs]:
             done.result()

@@ -1,15 +1,19 @@
 //! Files that programs look for: the libraries under the names that programs know, and what the kernel would say
 //! about the devices.
 //!
-//! They lie in a directory that belongs to the user alone, in which every run finds again what another has made.
+//! They lie in the directory in which the user's processes meet. It belongs to the user alone, because who could write
+//! there could have programs load what they like; and every run finds again what another has made.
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
+
+use ferroce_net::runtime_directory;
 
 use super::{Addresses, wishes};
 use crate::failure::Failure;
@@ -28,20 +32,16 @@ pub(super) struct Files {
 impl Files {
     /// Finds or makes the files for these devices.
     pub(super) fn make(library: &Path, devices: &[Addresses]) -> Result<Files, Failure> {
-        let root = root()?;
+        let next = "set FERROCE_RUNTIME_DIR to a directory of yours, for all your Ferroce programs";
+        let root = runtime_directory().map_err(|error| Failure::new(error, next))?;
         let failed = |error: io::Error| {
-            Failure::new(
-                format_args!("cannot make files in {}: {error}", root.display()),
-                "set XDG_RUNTIME_DIR to a directory where you may write",
-            )
+            Failure::new(format_args!("cannot make files in {}: {error}", root.display()), next)
         };
         let text: Vec<String> = devices.iter().map(wishes::text).collect();
         let lib = root.join(format!("lib-{}", name_of(&library.to_string_lossy())));
         let sys = root.join(format!("sys-{}", name_of(&text.join(" "))));
         private(&lib).and_then(|()| link(library, &lib)).map_err(failed)?;
-        for (number, addresses) in devices.iter().enumerate() {
-            describe(&sys, number, addresses).map_err(failed)?;
-        }
+        describe_all(&root, &sys, devices).map_err(failed)?;
         Ok(Files { lib, sys })
     }
 
@@ -69,25 +69,6 @@ fn before(first: &Path, variable: &str) -> OsString {
     all
 }
 
-/// A directory that belongs to this user alone: who could write there could have programs load what they like.
-fn root() -> Result<PathBuf, Failure> {
-    let user = nix::unistd::geteuid();
-    let root = match env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()) {
-        Some(runtime) => runtime.join("ferroce"),
-        None => env::temp_dir().join(format!("ferroce-{user}")),
-    };
-    let next = "remove it, or set XDG_RUNTIME_DIR to a directory of yours";
-    private(&root)
-        .map_err(|error| Failure::new(format_args!("cannot make {}: {error}", root.display()), next))?;
-    let is_ours = fs::symlink_metadata(&root).is_ok_and(|found| {
-        found.is_dir() && found.uid() == user.as_raw() && found.permissions().mode() & 0o022 == 0
-    });
-    match is_ours {
-        true => Ok(root),
-        false => Err(Failure::new(format_args!("{} is not yours alone", root.display()), next)),
-    }
-}
-
 fn private(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
@@ -106,6 +87,36 @@ fn link(library: &Path, lib: &Path) -> io::Result<()> {
 fn name_of(text: &str) -> String {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// Descriptions of devices that are kept, at most: of as many sets of addresses programs can run at the same time and
+/// find theirs.
+const DESCRIPTIONS: usize = 256;
+
+/// What `/sys` would hold, while no other run makes or removes such files.
+fn describe_all(root: &Path, sys: &Path, devices: &[Addresses]) -> io::Result<()> {
+    let alone = File::open(root)?;
+    alone.lock()?;
+    for (number, addresses) in devices.iter().enumerate() {
+        describe(sys, number, addresses)?;
+    }
+    File::open(sys)?.set_modified(SystemTime::now())?;
+    forget_oldest(root)
+}
+
+/// Removes the descriptions that were used least recently, if there are too many.
+fn forget_oldest(root: &Path) -> io::Result<()> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(root)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("sys-") {
+            all.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    all.sort();
+    for (_, description) in &all[..all.len().saturating_sub(DESCRIPTIONS)] {
+        fs::remove_dir_all(description)?;
+    }
+    Ok(())
 }
 
 /// What `/sys` would hold about device `number`.
@@ -135,4 +146,31 @@ fn describe(sys: &Path, number: usize, addresses: &Addresses) -> io::Result<()> 
     }
     let verbs = sys.join(format!("class/infiniband_verbs/uverbs{number}"));
     file(verbs.join("ibdev"), &format!("ferroce{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn descriptions_of_devices_do_not_pile_up() {
+        let root = env::temp_dir().join(format!("ferroce-descriptions-{}", std::process::id()));
+        let sys = |number: usize| root.join(format!("sys-{number}"));
+        for number in 0..DESCRIPTIONS + 9 {
+            fs::create_dir_all(sys(number).join("class")).unwrap();
+            let then = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+            File::open(sys(number)).unwrap().set_modified(then).unwrap();
+        }
+        fs::create_dir(root.join("lib-0")).unwrap();
+        let devices = [Addresses(vec![[127, 0, 0, 1].into()])];
+        // The oldest is in use again.
+        describe_all(&root, &sys(0), &devices).unwrap();
+        let left = fs::read_dir(&root).unwrap().count();
+        assert_eq!(left, DESCRIPTIONS + 1, "and the library");
+        assert!(sys(0).join("class/infiniband/ferroce0/ports/1/gids/0").is_file());
+        assert!(!sys(1).exists() && sys(DESCRIPTIONS + 8).exists() && root.join("lib-0").exists());
+        fs::remove_dir_all(&root).unwrap();
+    }
 }
