@@ -3,6 +3,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 
 CLIENTS = 50
@@ -11,18 +12,40 @@ LONGEST = 1.5
 AT_ONCE = 8
 
 
-def start(ferroce, program, address, *arguments):
-    return subprocess.Popen([ferroce, 'run', '--address', address, '--', program, *arguments],
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+class Crowd:
+    """A server and its clients, in a directory of their own, so that what they leave can be counted."""
+
+    def __init__(self, ferroce, program, address, directory):
+        self.ferroce, self.program, self.address, self.directory = ferroce, program, address, directory
+        self.network = address.rsplit('.', 1)[0]
+
+    def start(self, address, *arguments):
+        return subprocess.Popen([self.ferroce, 'run', '--address', address, '--', self.program, *arguments],
+                                env={**os.environ, 'FERROCE_RUNTIME_DIR': self.directory},
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def client(self, number, seed, rounds):
+        return self.start(f'{self.network}.{number}', self.address, str(seed), str(rounds))
+
+    def files(self):
+        """What processes made in order to be found, and not only for programs to look at."""
+        return {name for name in os.listdir(self.directory) if not name.startswith(('lib-', 'sys-'))}
+
+    def ports(self):
+        """UDP sockets at addresses of the crowd."""
+        with open('/proc/net/udp') as table:
+            addresses = [line.split()[1].split(':')[0] for line in table.readlines()[1:]]
+        ours = bytes(int(number) for number in self.network.split('.'))
+        return sum(bytes.fromhex(address)[::-1][:3] == ours for address in addresses)
 
 
 def descriptors(process):
     return len(os.listdir(f'/proc/{process.pid}/fd'))
 
 
-def one_that_lives(ferroce, program, address, number):
+def one_that_lives(crowd, number):
     """What went wrong with a client that nobody kills, or None."""
-    client = start(ferroce, program, address.rsplit('.', 1)[0] + f'.{number}', address, str(number), '20')
+    client = crowd.client(number, number, 20)
     try:
         out, _ = client.communicate(timeout=60)
     except subprocess.TimeoutExpired:
@@ -34,38 +57,46 @@ def one_that_lives(ferroce, program, address, number):
 def storm(ferroce, program, address, seconds):
     """What went wrong, or None."""
     seed = random.randrange(1 << 32)
-    dice = random.Random(seed)
-    server = start(ferroce, program, address)
-    try:
-        if server.stdout.readline().strip() != 'serving':
-            return 'the server does not start'
-        problem = one_that_lives(ferroce, program, address, 200)
-        before = descriptors(server)
-        problem = problem or kill_clients(ferroce, program, address, seconds, dice, server)
-        problem = problem or one_that_lives(ferroce, program, address, 201)
-        # The server gives those up that say nothing for a while.
-        deadline = time.monotonic() + 60
-        while not problem and descriptors(server) > before:
-            if time.monotonic() > deadline:
-                problem = f'the server has {descriptors(server)} descriptors, and had {before}'
-            time.sleep(0.2)
-        if not problem and server.poll() is not None:
-            problem = f'the server ended with {server.returncode}'
-        return problem and f'{problem} (seed {seed})'
-    finally:
-        server.send_signal(signal.SIGKILL)
-        server.communicate()
+    with tempfile.TemporaryDirectory() as directory:
+        crowd = Crowd(ferroce, program, address, directory)
+        server = crowd.start(address)
+        try:
+            if server.stdout.readline().strip() != 'serving':
+                return 'the server does not start'
+            problem = one_that_lives(crowd, 200)
+            # What is there while nobody is but the server.
+            before = {'descriptors': descriptors(server), 'UDP sockets': crowd.ports(), 'files': len(crowd.files())}
+            problem = problem or kill_clients(crowd, seconds, random.Random(seed), server)
+            problem = problem or one_that_lives(crowd, 201) or what_is_left(crowd, server, before)
+            if not problem and server.poll() is not None:
+                problem = f'the server ended with {server.returncode}'
+            return problem and f'{problem} (seed {seed})'
+        finally:
+            server.send_signal(signal.SIGKILL)
+            server.communicate()
 
 
-def kill_clients(ferroce, program, address, seconds, dice, server):
+def what_is_left(crowd, server, before):
+    """What has become more, or None. The server gives clients up that say nothing for a while."""
+    deadline = time.monotonic() + 60
+    while True:
+        now = {'descriptors': descriptors(server), 'UDP sockets': crowd.ports(), 'files': len(crowd.files())}
+        more = [f'{now[what]} {what} instead of {before[what]}' for what in now if now[what] > before[what]]
+        if not more:
+            return None
+        if time.monotonic() > deadline:
+            return f'there are {", ".join(more)}: {sorted(crowd.files())}'
+        time.sleep(0.2)
+
+
+def kill_clients(crowd, seconds, dice, server):
     """CLIENTS clients at least, for so long at least; each is killed at some time."""
     end, started, alive = time.monotonic() + seconds, 0, []
-    base = address.rsplit('.', 1)[0]
     while started < CLIENTS or time.monotonic() < end:
         while len(alive) < AT_ONCE:
             started += 1
             # Several share an address.
-            client = start(ferroce, program, f'{base}.{2 + started % 20}', address, str(started), '1000000')
+            client = crowd.client(2 + started % 20, started, 1000000)
             alive.append((time.monotonic() + dice.uniform(0.05, LONGEST), client))
         time.sleep(0.02)
         for at, client in [entry for entry in alive if entry[0] < time.monotonic() or entry[1].poll() is not None]:
