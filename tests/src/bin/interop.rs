@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
         for guest in self.arguments.guests(world) {
             // Of three cases with IPv4, IPv6 and losses, the last takes long, most of it in timers of librdmacm.
             let (first, step) = if self.is_short() { (guest.kernel as usize, 3) } else { (0, 1) };
-            // Datagrams to a group get lost now and then, and why is not known: long runs look for it.
+            // Datagrams to a group get lost, so several senders are started, which takes long.
             let is_short = self.is_short();
             let played = |case: &connecting::Case| !is_short || case.program != connecting::Program::Mckey;
             for case in connecting::cases().into_iter().skip(first).step_by(step).filter(played) {

@@ -192,7 +192,7 @@ impl Case {
         })
     }
 
-    fn serve(&self, manager: &Manager, at: SocketAddr, start: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn serve(&self, manager: &Manager, at: SocketAddr, start: impl FnMut() -> Result<()>) -> Result<()> {
         match self.program {
             Program::Rping => rping::serve(manager, at, start),
             Program::Ucmatose => ucmatose::serve(manager, at, start),
