@@ -25,8 +25,8 @@ pub(crate) const BLOCK_DEVICE: Lab = Lab {
             name: ONE,
             title: "one block at a time",
             hints: &[
-                "The client: put the block into a slot of `buffers`, send a command that names the slot's address and \
-                 the key of `buffers`, and wait for the answer. The target posted its receives before.",
+                "The client: register memory that peers may read and write, in new; put the block there, send a command that \
+                 names its address and key, and wait for the answer. The target posted its receives before.",
                 "The target, for a write: post Op::Read from the address in the command into its own memory, wait for \
                  it, and put the block into the store. For a read: Op::Write the block there, then send the answer.",
                 "wait for a completion with is_receive on the client: the answer comes as a receive.",
@@ -36,7 +36,7 @@ pub(crate) const BLOCK_DEVICE: Lab = Lab {
         Step {
             name: BOUNDS,
             title: "blocks that are not there",
-            hints: &["Answer with status 1 and move no data. The connection goes on."],
+            hints: &["Answer that there is no such block, and move no data. The connection goes on."],
             questions: 3,
         },
         Step {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::film::Film;
 
-/// Lines that a failure never exceeds, so that it fits a terminal.
-pub const MAX_LINES: usize = 24;
+/// Lines that a failure never exceeds, so that it fits a terminal of 24 with a prompt, or a word about waiting, behind it.
+pub const MAX_LINES: usize = 22;
 
 /// Columns that a failure keeps to, commands to be copied excepted.
 pub const MAX_COLUMNS: usize = 80;

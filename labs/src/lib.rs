@@ -64,6 +64,7 @@ mod stage;
 mod talk;
 mod three_ways;
 mod tracks;
+mod wire;
 
 pub use cage::{Cage, Walls};
 pub use check::{Attempt, Check, Verdict, check};
@@ -74,3 +75,4 @@ pub use failure::{Failure, MAX_COLUMNS, MAX_LINES};
 pub use folder::{Folder, Progress};
 pub use grade::{Grading, Mark, Report, Student, grade, is_handed_in};
 pub use measure::{Price, over_tcp, with_verbs};
+pub use wire::{WIRE_QP, wire_program};

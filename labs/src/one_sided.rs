@@ -25,7 +25,7 @@ pub(crate) const ONE_SIDED: Lab = Lab {
             name: WRITE,
             title: "write into the other side's memory",
             hints: &[
-                "Put the bytes into your own memory (`scratch`), post Op::Write with the address remote.addr + at and \
+                "Put the bytes into memory of your own, which `new` has registered, post Op::Write with the address remote.addr + at and \
                  the key remote.rkey, and wait for the completion.",
                 "Op::Write(Remote { addr: self.remote.addr + at, ..self.remote }).",
             ],

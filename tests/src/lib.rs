@@ -6,6 +6,7 @@
 //! * [`pingpong`] runs `ibv_rc_pingpong` against a program with the same flags.
 //! * [`scenarios`] are played by two peers; what should come of them stands beside them.
 //! * [`pairs`] are the two sides of an interop case.
+//! * [`lab`] has what students write in the labs of the wire meet a kernel.
 //! * [`station`] is Ferroce as a machine of its own on the guests' Ethernet.
 //! * [`far`] plays the same cases against any machine that ssh leads to.
 //! * [`results`] and [`table`] are what interop runs leave behind.
@@ -15,6 +16,7 @@
 pub mod bench;
 pub mod connecting;
 pub mod far;
+pub mod lab;
 pub mod pairs;
 pub mod peer;
 pub mod pingpong;

@@ -9,6 +9,7 @@ use clap::Parser;
 use ferroce_net::Attachment;
 use ferroce_tests::connecting;
 use ferroce_tests::far;
+use ferroce_tests::lab;
 use ferroce_tests::pairs::Pair;
 use ferroce_tests::pingpong;
 use ferroce_tests::results::{self, Met, Results, Role};
@@ -66,6 +67,10 @@ struct Arguments {
     /// The ssh client with its options.
     #[arg(long, value_name = "COMMAND", default_value = "ssh", requires = "peer")]
     ssh: String,
+    /// Your folder of labs: its packets are played, instead of those of the solutions. With a filter such as
+    /// "lab go-back-n" nothing else is.
+    #[arg(long, value_name = "DIR", conflicts_with = "peer")]
+    labs: Option<PathBuf>,
     /// Write the results to this file, for a table of this device.
     #[arg(long, value_name = "FILE", requires = "peer")]
     results: Option<PathBuf>,
@@ -160,6 +165,7 @@ fn in_machines(arguments: &Arguments) -> Result<Result<Tally, ExitCode>> {
     run.scenarios();
     run.bulk();
     run.station();
+    run.labs();
     far::rehearse(world.guest(Kernel::V6_12), run.filter(), &mut run.tally);
     let middle = Instant::now();
     run.pingpong();
@@ -258,6 +264,19 @@ impl<'a> Run<'a> {
                 if is_wanted && name.contains(self.filter()) {
                     let verdict = self.tally.case(&name, || pair.play(scenario, self.world));
                     self.record(pair.met(), &case, scenario.about, &verdict);
+                }
+            }
+        }
+    }
+
+    /// What is written in the labs of the wire, with each kernel.
+    fn labs(&mut self) {
+        let folder = self.arguments.labs.as_deref();
+        for guest in self.arguments.guests(self.world) {
+            for case in lab::CASES {
+                let name = format!("lab {}, rxe-{}", case.lab, guest.kernel);
+                if name.contains(self.filter()) {
+                    self.tally.case(&name, || case.run(guest, folder));
                 }
             }
         }
