@@ -7,6 +7,7 @@
 
 mod ladder;
 pub mod papers;
+mod reference;
 mod screens;
 mod states;
 
@@ -23,6 +24,10 @@ pub fn figures() -> Vec<Figure> {
         ("lost-packet.svg", screens::picture()),
         ("lost-packet.cast", screens::recording()),
         ("scenario-reference.md", ferroce_fabric::reference()),
+        ("packets.svg", reference::packets()),
+        ("wire-reference.md", reference::wire()),
+        ("queue-pair-reference.md", reference::queue_pairs()),
+        ("reject-reasons.md", reference::reasons()),
     ]
 }
 
