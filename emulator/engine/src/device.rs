@@ -359,6 +359,8 @@ fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx
     }
     loop {
         match qp.emit(limits, out, ctx) {
+            // A packet that cannot come along need not be thought out.
+            Step::Sent if out.is_full(limits) => return qp.wants_to_send(),
             Step::Sent => {}
             step => return step == Step::Full,
         }

@@ -157,14 +157,15 @@ impl Train {
         Flow { src_port: self.flow.src_port, ..*flow } == self.flow
     }
 
+    /// Whether no packet can come next, however short.
+    pub(crate) fn is_full(&self, limits: &TxLimits) -> bool {
+        self.packets >= limits.max_packets || self.used < self.segment * self.packets
+    }
+
     /// Whether a packet of `len` bytes can come next.
     pub(crate) fn takes(&self, len: usize, limits: &TxLimits) -> bool {
-        let closed = self.used < self.segment * self.packets;
         self.packets == 0
-            || (!closed
-                && len <= self.segment
-                && self.packets < limits.max_packets
-                && self.used + len <= limits.max_bytes)
+            || (!self.is_full(limits) && len <= self.segment && self.used + len <= limits.max_bytes)
     }
 
     /// Whether its packets have their ICRCs.

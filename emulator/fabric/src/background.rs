@@ -156,6 +156,7 @@ impl<T: Watch> Fabric<T> {
         let packet = Packet {
             buffer: Vec::new(),
             len: 0,
+            sealed: false,
             flow,
             ident: 0,
             from,

@@ -219,7 +219,7 @@ impl<T: Watch> Fabric<T> {
         self.log.take(self.log.end())
     }
 
-    /// A fingerprint of all packets so far: of their bytes, times and fates. Kept whether or not anything is
+    /// A fingerprint of all packets so far: of their headers, times and fates. Kept whether or not anything is
     /// recorded.
     pub fn digest(&self) -> u64 {
         self.digest.value()

@@ -25,7 +25,8 @@ impl<T: Watch> Fabric<T> {
         let host = &self.hosts[id.0];
         let Some(plug) = host.plug.filter(|_| self.now < host.storm_until) else { return };
         let at = self.now + plug.cable.link.latency;
-        self.events.push(at, Happening::Pause { node: plug.peer.into(), port: plug.port, priority, on: true });
+        self.events
+            .push(at, Happening::Pause { node: plug.peer.into(), port: plug.port, priority, on: true });
         let again = self.now + longest_pause(plug.cable.rate) / 2;
         self.events.push(again, Happening::Storm { host: id.0 as u32, priority });
     }

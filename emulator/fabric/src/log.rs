@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ferroce_engine::{Flow, NoTrace, Time, TraceEvent, TraceSink};
 use ferroce_recording::{PacketName, SwitchStep};
+use ferroce_wire::ICRC_LEN;
 
 use crate::fabric::HostId;
 use crate::node::SwitchId;
@@ -144,28 +145,25 @@ impl Log {
     }
 }
 
-/// A running fingerprint of all packets: their bytes, times, senders and fates.
+/// A running fingerprint of all packets: their headers, times, senders and fates.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Digest(u64);
+
+/// Words of 8 bytes at the start of a packet that its fingerprint covers: the longest headers that the engine sends
+/// (28 bytes, RETH or atomic), and some data.
+const LOOKED_AT: usize = 5;
 
 impl Digest {
     pub(crate) fn number(&mut self, number: u64) {
         self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
-    /// Length, headers and ICRC, which depends on all the rest.
+    /// Length, headers, and the first data. The ICRC is left out, which is not always made.
     pub(crate) fn packet(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        let (head, tail) = bytes.split_at(bytes.len().min(48));
-        self.bytes(head);
-        self.bytes(&tail[tail.len().saturating_sub(4)..]);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.number(u64::from_le_bytes(word));
+        let (words, _) = bytes[..bytes.len().saturating_sub(ICRC_LEN)].as_chunks::<8>();
+        for word in words.iter().take(LOOKED_AT) {
+            self.number(u64::from_le_bytes(*word));
         }
     }
 

@@ -287,9 +287,7 @@ impl<T: Watch> Fabric<T> {
 
     fn cross(&mut self, plug: Plug, crossing: Crossing, number: u32) {
         if crossing.damaged {
-            let packet = self.packets.get_mut(number);
-            crate::crossing::damage(packet.bytes_mut(), &mut self.dice);
-            packet.damaged = true;
+            self.packets.get_mut(number).damage(&mut self.dice);
             self.carried.damaged += 1;
         }
         let mut arrivals = crossing.arrivals();

@@ -2,7 +2,7 @@
 
 use ferroce_engine::{Flow, Time, Train};
 
-use crate::crossing::{Crossing, damage};
+use crate::crossing::Crossing;
 use crate::drops::DropCause;
 use crate::events::Happening;
 use crate::fabric::{Fabric, HostId};
@@ -46,7 +46,7 @@ impl<T: Watch> Fabric<T> {
                 self.carry(id, packet);
                 continue;
             }
-            let limits = host.limits();
+            let limits = host.limits(self.recording);
             if !host.device.poll_transmit(self.now, &limits, &mut train) {
                 break;
             }
@@ -71,7 +71,8 @@ impl<T: Watch> Fabric<T> {
         let flow = *train.flow();
         if flow.dst.is_multicast() {
             for (index, bytes) in train.packets().enumerate() {
-                self.carry_to_members(id, flow, first_ident.wrapping_add(index as u16), bytes);
+                let ident = first_ident.wrapping_add(index as u16);
+                self.carry_to_members(id, flow, ident, bytes, train.is_sealed());
             }
             return;
         }
@@ -80,11 +81,12 @@ impl<T: Watch> Fabric<T> {
             // It travels in the memory that it was made in.
             let mut buffer = self.packets.spare();
             let len = train.exchange(&mut buffer);
-            return self.carry(id, packet(id, to, flow, first_ident, (buffer, len)));
+            return self.carry(id, packet(id, to, flow, first_ident, (buffer, len), train.is_sealed()));
         }
         for (index, bytes) in train.packets().enumerate() {
             let buffer = (self.packets.buffer(bytes), bytes.len());
-            self.carry(id, packet(id, to, flow, first_ident.wrapping_add(index as u16), buffer));
+            let ident = first_ident.wrapping_add(index as u16);
+            self.carry(id, packet(id, to, flow, ident, buffer, train.is_sealed()));
         }
     }
 
@@ -110,7 +112,7 @@ impl<T: Watch> Fabric<T> {
 
     /// A packet to a multicast group becomes one to each member, which all leave through the sender's port; the
     /// sender's own, if it is a member, included.
-    fn carry_to_members(&mut self, from: HostId, flow: Flow, ident: u16, bytes: &[u8]) {
+    fn carry_to_members(&mut self, from: HostId, flow: Flow, ident: u16, bytes: &[u8], sealed: bool) {
         let is_member = |id: &HostId| {
             let mut groups = self.hosts[id.0].device.mcast_groups();
             groups.any(|(group, _)| group == flow.dst)
@@ -118,7 +120,7 @@ impl<T: Watch> Fabric<T> {
         let members: Vec<HostId> = self.hosts().filter(is_member).collect();
         for to in members {
             let buffer = (self.packets.buffer(bytes), bytes.len());
-            self.carry(from, packet(from, Some(to), flow, ident, buffer));
+            self.carry(from, packet(from, Some(to), flow, ident, buffer, sealed));
         }
     }
 
@@ -172,8 +174,7 @@ impl<T: Watch> Fabric<T> {
         self.note(from, number, crossing, plug.is_some());
         let packet = self.packets.get_mut(number);
         if crossing.damaged {
-            damage(packet.bytes_mut(), &mut self.dice);
-            packet.damaged = true;
+            packet.damage(&mut self.dice);
         }
         if crossing.marked {
             packet.flow.traffic_class |= 3;
@@ -255,7 +256,7 @@ impl<T: Watch> Fabric<T> {
         {
             sent.arrivals.push(Arrival { at: self.now, damaged: packet.damaged });
         }
-        let (load, from) = (packet.load, packet.from);
+        let (load, from, damaged) = (packet.load, packet.from, packet.damaged);
         if load == Load::Roce {
             self.hosts[id.0].device.handle_packet(self.now, &packet.meta(), packet.bytes());
         }
@@ -265,6 +266,7 @@ impl<T: Watch> Fabric<T> {
                 self.wake(id);
                 self.drain_trace(id);
             }
+            Load::Background { .. } if damaged => {}
             Load::Background { flow, number } => self.background_arrived(id, from, flow, number),
         }
     }
@@ -286,6 +288,7 @@ fn packet(
     flow: Flow,
     ident: u16,
     (buffer, len): (Vec<u8>, usize),
+    sealed: bool,
 ) -> Packet {
     Packet {
         buffer,
@@ -294,6 +297,7 @@ fn packet(
         ident,
         from,
         to: to.unwrap_or(HostId(usize::MAX)),
+        sealed,
         wire: on_the_wire(len),
         damaged: false,
         flooded: false,

@@ -2,8 +2,10 @@
 
 use ferroce_engine::{Flow, Ident, RxMeta};
 use ferroce_recording::PacketName;
-use ferroce_wire::Bth;
+use ferroce_wire::{Bth, ICRC_LEN};
 
+use crate::crossing;
+use crate::dice::Dice;
 use crate::fabric::HostId;
 
 /// A packet under way.
@@ -17,6 +19,9 @@ pub(crate) struct Packet {
     pub ident: u16,
     pub from: HostId,
     pub to: HostId,
+    /// Whether its ICRC is there. Where nobody looks at packets, those alone need one that are damaged on the way: to
+    /// make and to check the others' would be a sixth of the work of a simulation.
+    pub sealed: bool,
     /// Bytes that it takes on the wire, gap and preamble included.
     pub wire: u32,
     pub damaged: bool,
@@ -46,9 +51,16 @@ impl Packet {
         &self.buffer[..self.len]
     }
 
-    /// The same, to be damaged.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[..self.len]
+    /// Flips bits of it. It has its ICRC before that, so that this is noticed.
+    pub(crate) fn damage(&mut self, dice: &mut Dice) {
+        self.damaged = true;
+        let bytes = &mut self.buffer[..self.len];
+        if let Some((covered, icrc)) = bytes.split_last_chunk_mut::<ICRC_LEN>() {
+            if !std::mem::replace(&mut self.sealed, true) {
+                *icrc = self.flow.pseudo_header(self.ident).compute(covered).to_le_bytes();
+            }
+            crossing::damage(bytes, dice);
+        }
     }
 
     /// The priority that switches and ports give it: the class selector of its traffic class.
@@ -64,7 +76,10 @@ impl Packet {
 
     pub(crate) fn meta(&self) -> RxMeta {
         let Flow { src, dst, src_port, traffic_class, .. } = self.flow;
-        let ident = Ident::Known { ident: self.ident, flags_fragment: ferroce_engine::DONT_FRAGMENT };
+        let ident = match self.sealed {
+            true => Ident::Known { ident: self.ident, flags_fragment: ferroce_engine::DONT_FRAGMENT },
+            false => Ident::Vouched,
+        };
         RxMeta { src, dst, src_port, traffic_class, ident }
     }
 }

@@ -83,7 +83,8 @@ impl<T> Host<T> {
         }
     }
 
-    pub(crate) fn limits(&self) -> TxLimits {
+    /// What it takes from its device. `seal` as in [`Packet::sealed`].
+    pub(crate) fn limits(&self, seal: bool) -> TxLimits {
         TxLimits {
             // On a cable each packet is chosen when its turn has come, so that a pause stops it.
             max_packets: if self.plug.is_some() { 1 } else { self.port.train.max(1) },
@@ -91,7 +92,7 @@ impl<T> Host<T> {
             first_ident: self.ident,
             ident_step: 1,
             src_port: None,
-            seal: true,
+            seal,
         }
     }
 

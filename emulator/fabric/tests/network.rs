@@ -278,3 +278,17 @@ fn hosts_on_cables_and_hosts_without_do_not_reach_each_other() {
     assert!(net.drops().keys().all(|place| place.cause == DropCause::NoRoute) && !net.drops().is_empty());
     assert_eq!(net.carried().delivered, 0);
 }
+
+#[test]
+fn a_damaged_packet_of_a_background_flow_does_not_arrive() {
+    let mut net = Net::new(1);
+    let switch = net.add_switch(SwitchConfig::default());
+    let link = Link { corrupt: Chance::percent(50), ..Link::perfect(DELAY) };
+    let from = host(&mut net, switch, Cable { rate: RATE, link });
+    let to = host(&mut net, switch, Cable::new(RATE, DELAY));
+    let number = net.add_background(flow(from, to, Pattern::Steady(RATE / 4)));
+    net.run_for(Duration::from_millis(2));
+    let (stats, damaged) = (net.background_stats(number), net.carried().damaged);
+    assert!(damaged > stats.sent / 4, "{damaged} of {stats:?}");
+    assert_eq!(stats.arrived + damaged, stats.sent);
+}

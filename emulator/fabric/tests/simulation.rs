@@ -188,3 +188,18 @@ proptest! {
         let _ = Scenario::parse(&text);
     }
 }
+
+/// Nobody looks at the packets of such a run, so that only those get an ICRC that are damaged.
+#[test]
+fn damaged_packets_are_noticed_where_nothing_is_recorded() {
+    let rule = |nth: u32| format!("[[rule]]\nfrom = 0\nnth = {nth}\naction = \"corrupt\"\n");
+    let flow = "[[flow]]\nfrom = 0\nto = 1\nsize = \"64KB\"\ncount = 1\n";
+    let text = format!("{STAR}{flow}{}{}", rule(3), rule(9));
+    let mut simulation = Simulation::<NoTrace>::new(&Scenario::parse(&text).unwrap());
+    while !simulation.advance(1 << 16).over {}
+    let outcome = simulation.outcome();
+    let dropped =
+        simulation.fabric().hosts().map(|host| simulation.fabric().device(host).counters().drop_icrc);
+    assert_eq!(dropped.sum::<u64>(), 2);
+    assert!(outcome.retransmitted >= 2 && outcome.ending == Ending::Done, "{outcome:?}");
+}

@@ -32,7 +32,7 @@ pub struct Outcome {
     pub retransmitted: u64,
     /// CNPs that NICs sent.
     pub cnps: u64,
-    /// A fingerprint of all packets: equal if and only if two runs were.
+    /// A fingerprint of all packets, see [`Fabric::digest`](crate::Fabric::digest): that of a run that is made again.
     pub digest: u64,
     /// Connections of flows.
     pub flows: Vec<FlowReport>,

@@ -11,7 +11,7 @@ pub(super) struct Station {
     pub id: HostId,
     pd: Pd,
     pub cq: Cq,
-    /// Messages go out of the first half and come into the second; all share them, since nobody reads them.
+    /// Messages go out of the first half and come into the second.
     mr: Mr,
     half: u64,
 }
@@ -26,16 +26,15 @@ impl Station {
     pub(super) fn new<T: Watch>(
         fabric: &mut Fabric<T>,
         id: HostId,
-        longest: u64,
+        buffer: &Buffer,
     ) -> Result<Station, VerbsError> {
-        let half = longest.next_multiple_of(4096);
-        let buffer = Buffer::new(2 * half as usize);
+        let half = buffer.len() as u64 / 2;
         let access = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ;
         fabric.with(id, |device, _| {
             let pd = device.alloc_pd()?;
             let cq = device.create_cq(CQ_ENTRIES)?;
             device.req_notify_cq(cq, Arm::Next)?;
-            let init = MrInit { iova: IOVA, ..MrInit::new(&buffer, access) };
+            let init = MrInit { iova: IOVA, ..MrInit::new(buffer, access) };
             let mr = device.reg_mr(pd, init)?;
             Ok(Station { id, pd, cq, mr, half })
         })
@@ -68,8 +67,10 @@ impl<T: Watch> Simulation<T> {
         let flows = self.scenario.flow.iter().map(|flow| flow.size.most().max(flow.response.0));
         let reduces = self.scenario.all_reduce.iter().map(|reduce| reduce.size.0);
         let longest = flows.chain(reduces).max().unwrap_or(0).max(64);
+        // One for all hosts: nobody reads what is in a message, and what a thousand hosts copy stays in the cache.
+        let buffer = Buffer::new(2 * longest.next_multiple_of(4096) as usize);
         for id in hosts {
-            let station = Station::new(&mut self.fabric, *id, longest).expect("a new device has room");
+            let station = Station::new(&mut self.fabric, *id, &buffer).expect("a new device has room");
             self.stations.push(station);
         }
     }
