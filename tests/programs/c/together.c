@@ -4,9 +4,11 @@
  */
 #define _GNU_SOURCE
 #include "check.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <rdma/rdma_cma.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
@@ -137,6 +139,86 @@ static void objects_cross_contexts(void)
     CHECK(completion(&self).status == IBV_WC_SUCCESS);
 }
 
+static struct rdma_cm_event *next(struct rdma_event_channel *channel, enum rdma_cm_event_type wanted)
+{
+    struct rdma_cm_event *event;
+    CHECK(!rdma_get_cm_event(channel, &event) && event->event == wanted && event->status == 0);
+    return event;
+}
+
+static struct rdma_cm_id *identifier(struct rdma_event_channel *channel, struct sockaddr_in *at)
+{
+    struct rdma_cm_id *id;
+    CHECK(!rdma_create_id(channel, &id, NULL, RDMA_PS_TCP));
+    CHECK(!at || !rdma_bind_addr(id, (struct sockaddr *)at));
+    return id;
+}
+
+static void create_queue_pair(struct rdma_cm_id *id)
+{
+    struct ibv_qp_init_attr init = {
+        .qp_type = IBV_QPT_RC,
+        .cap = {.max_send_wr = 4, .max_recv_wr = 4, .max_send_sge = 1, .max_recv_sge = 1},
+        .sq_sig_all = 1,
+    };
+    CHECK(!rdma_create_qp(id, NULL, &init));
+}
+
+static struct ibv_wc completion_at(struct ibv_cq *cq)
+{
+    struct end only = {.cq = cq};
+    return completion(&only);
+}
+
+/* A program may put the queue pair of one identifier into another, as uDAPL does when it accepts. */
+static void queue_pairs_move_between_identifiers(void)
+{
+    union ibv_gid gid;
+    CHECK(!ibv_query_gid(self.context, 1, 0, &gid));
+    struct sockaddr_in here = {.sin_family = AF_INET};
+    memcpy(&here.sin_addr, gid.raw + 12, 4);
+    struct rdma_event_channel *channel = rdma_create_event_channel();
+    struct rdma_cm_id *spare = identifier(channel, &here), *listener = identifier(channel, &here);
+    CHECK(!rdma_listen(listener, 1));
+    here.sin_port = rdma_get_src_port(listener);
+    create_queue_pair(spare);
+
+    struct rdma_cm_id *client = identifier(channel, NULL);
+    CHECK(!rdma_resolve_addr(client, NULL, (struct sockaddr *)&here, 5000));
+    CHECK(!rdma_ack_cm_event(next(channel, RDMA_CM_EVENT_ADDR_RESOLVED)) && !rdma_resolve_route(client, 5000));
+    CHECK(!rdma_ack_cm_event(next(channel, RDMA_CM_EVENT_ROUTE_RESOLVED)));
+    create_queue_pair(client);
+    char *memory = calloc(1, 64);
+    struct ibv_mr *mr = ibv_reg_mr(client->pd, memory, 64, IBV_ACCESS_LOCAL_WRITE);
+    struct ibv_sge sge = {(uintptr_t)memory, 8, mr->lkey}, from = {(uintptr_t)memory + 8, 8, mr->lkey};
+    struct ibv_recv_wr receive = {.wr_id = 1, .sg_list = &sge, .num_sge = 1}, *bad_receive;
+    CHECK(!ibv_post_recv(client->qp, &receive, &bad_receive));
+    CHECK(!rdma_connect(client, NULL));
+
+    struct rdma_cm_event *event = next(channel, RDMA_CM_EVENT_CONNECT_REQUEST);
+    struct rdma_cm_id *server = event->id;
+    server->qp = spare->qp;
+    spare->qp = NULL;
+    CHECK(!rdma_accept(server, NULL) && !rdma_ack_cm_event(event));
+    CHECK(!rdma_ack_cm_event(next(channel, RDMA_CM_EVENT_ESTABLISHED)));
+    CHECK(!rdma_ack_cm_event(next(channel, RDMA_CM_EVENT_ESTABLISHED)));
+    strcpy(memory + 8, "moved");
+    struct ibv_send_wr send = {.wr_id = 2, .sg_list = &from, .num_sge = 1, .opcode = IBV_WR_SEND}, *bad_send;
+    CHECK(!ibv_post_send(server->qp, &send, &bad_send));
+    CHECK(completion_at(spare->send_cq).status == IBV_WC_SUCCESS);
+    CHECK(completion_at(client->recv_cq).status == IBV_WC_SUCCESS && !strcmp(memory, "moved"));
+
+    CHECK(!rdma_disconnect(server) && !rdma_ack_cm_event(next(channel, RDMA_CM_EVENT_DISCONNECTED)));
+    /* The answer to the peer's wish. */
+    CHECK(!rdma_disconnect(client) && !rdma_ack_cm_event(next(channel, RDMA_CM_EVENT_DISCONNECTED)));
+    rdma_destroy_qp(server);
+    rdma_destroy_qp(client);
+    CHECK(!ibv_dereg_mr(mr));
+    CHECK(!rdma_destroy_id(server) && !rdma_destroy_id(client) && !rdma_destroy_id(listener) && !rdma_destroy_id(spare));
+    rdma_destroy_event_channel(channel);
+    free(memory);
+}
+
 int main(void)
 {
     open_end(&self);
@@ -146,6 +228,7 @@ int main(void)
     signals_end_waits();
     children_are_on_their_own();
     objects_cross_contexts();
+    queue_pairs_move_between_identifiers();
     close_end(&self);
     puts("together: all is well");
     return 0;

@@ -66,12 +66,14 @@ unsafe fn bytes(start: *const c_void, len: u8) -> Vec<u8> {
 }
 
 unsafe fn connect(pointer: *mut abi::CmId, param: *const abi::ConnParam) -> Result<(), Errno> {
+    qp::follow(pointer)?;
     let body = id(pointer)?;
     body.id.connect(&proposal(body, param))?;
     complete(pointer)
 }
 
 unsafe fn accept(pointer: *mut abi::CmId, param: *const abi::ConnParam) -> Result<(), Errno> {
+    qp::follow(pointer)?;
     let body = id(pointer)?;
     body.id.accept(&proposal(body, param))?;
     // Who asked for datagrams says nothing more.
@@ -84,6 +86,7 @@ unsafe fn reject(pointer: *mut abi::CmId, data: *const c_void, len: u8) -> Resul
 }
 
 unsafe fn disconnect(pointer: *mut abi::CmId) -> Result<(), Errno> {
+    qp::follow(pointer)?;
     id(pointer)?.id.disconnect()?;
     complete(pointer)
 }

@@ -181,6 +181,7 @@ unsafe fn channel_for(
 /// As [`handle::take`].
 pub(super) unsafe fn destroy(pointer: *mut abi::CmId) -> Result<(), Errno> {
     let body = id(pointer)?;
+    super::qp::follow(pointer)?;
     release_event(pointer);
     // Nobody finds it from here on, so that no further event is about it.
     if let Some(ids) = IDS.lock().as_mut() {

@@ -217,6 +217,17 @@ fn copy(attr: &abi::QpInitAttr) -> abi::QpInitAttr {
     abi::QpInitAttr { cap: attr.cap, ..*attr }
 }
 
+/// Takes note of a queue pair that the program itself has put into the identifier or taken out of it. uDAPL accepts
+/// requests so, with the queue pair of an endpoint that it made before. In librdmacm that field is all there is.
+pub(super) unsafe fn follow(pointer: *mut abi::CmId) -> Result<(), Errno> {
+    let body = id(pointer)?;
+    let there = qp((*pointer).qp).ok().map(|found| found.qpn);
+    if body.id.qpn() != there {
+        body.id.attach_number(there);
+    }
+    Ok(())
+}
+
 /// `rdma_destroy_qp`.
 unsafe fn destroy(pointer: *mut abi::CmId) -> Result<(), Errno> {
     let body = id(pointer)?;
