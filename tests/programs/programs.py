@@ -1,8 +1,8 @@
 """The programs of the distribution that tests/run programs runs.
 
 Of each pair the server is named first, and the client is the same command with the server's address unless it is named
-too. In commands SERVER stands for the server's address, PORT for a TCP port of the pair's own, FILE for a file of the
-pair's own.
+too. In commands SERVER and CLIENT stand for the addresses, PORT for a TCP port of the pair's own, FILE for a file of
+the pair's own.
 """
 from dataclasses import dataclass
 
@@ -123,4 +123,17 @@ def libraries():
                    outside=True, full=kind == 'dgram', reliable=kind == 'msg')
 
 
-PAIRS = [*pingpongs(), *perftest(), *rdmacm(), *rsockets(), *libraries()]
+def others():
+    fio = 'fio --name=x --ioengine=rdma --port=PORT --bs=64k --size=4m --iodepth=8'
+    for verb in ('write', 'read'):
+        yield Pair(f'{fio} --rw=read', f'{fio} --rw=write --verb={verb} --hostname=SERVER', full=True)
+    # uDAPL is told by a file which address is whose, and ends with 0 in any case. Of this program only one pair can run
+    # at a time, because its TCP port is always the same: not with losses besides.
+    provider = 'dapl u2.0 nonthreadsafe default libdaplofa.so.2 dapl.2.0'
+    dtest = ('sh -c "echo \'{0} \\"{1} 0\\" \\"\\"\' > FILE.{1}; '
+             'DAT_OVERRIDE=FILE.{1} dtest -P dapl -b 4096 -B 50 {2} | tee FILE.{1}.out; grep -q PASSED FILE.{1}.out"')
+    yield Pair(dtest.format(provider, 'SERVER', ''), dtest.format(provider, 'CLIENT', '-h SERVER'), needs='dtest',
+               full=True, reliable=False)
+
+
+PAIRS = [*pingpongs(), *perftest(), *rdmacm(), *rsockets(), *libraries(), *others()]

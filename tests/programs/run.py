@@ -116,8 +116,9 @@ def pair(pair, *options):
         return verdict('skipped', name, 'this machine has only loopback addresses')
     with tempfile.TemporaryDirectory() as directory:
         file = os.path.join(directory, 'file')
-        place = {'SERVER': server, 'PORT': str(20000 + os.getpid() % 100 * 200 + number), 'FILE': file}
-        fill = lambda command: [re.sub('SERVER|PORT|FILE', lambda found: place[found[0]], word)
+        port = str(20000 + os.getpid() % 100 * 200 + number)
+        place = {'SERVER': server, 'CLIENT': at_client, 'PORT': port, 'FILE': file}
+        fill = lambda command: [re.sub('SERVER|CLIENT|PORT|FILE', lambda found: place[found[0]], word)
                                 for word in shlex.split(command)]
         commands = fill(pair.server), fill(pair.client or pair.server + ' SERVER')
         for beginning in range(BEGINNINGS):
