@@ -53,14 +53,14 @@ def pingpongs():
 
 
 def perftest():
-    usual = {'ib_send_bw -c RC', 'ib_send_lat -c UD', 'ib_write_lat -c UC', 'ib_read_bw -c RC', 'ib_atomic_lat -c RC'}
+    usual = {'ib_send_bw -c RC', 'ib_send_bw -c XRC', 'ib_send_lat -c UD', 'ib_write_lat -c UC', 'ib_read_bw -c RC', 'ib_atomic_lat -c RC'}
     lossy = {'ib_send_bw -c RC', 'ib_read_bw -c RC', 'ib_atomic_lat -c RC'}
-    services = {'send': ('RC', 'UC', 'UD'), 'write': ('RC', 'UC'), 'read': ('RC',), 'atomic': ('RC',)}
+    services = {'send': ('RC', 'UC', 'UD', 'XRC'), 'write': ('RC', 'UC', 'XRC'), 'read': ('RC', 'XRC'), 'atomic': ('RC', 'XRC')}
     for operation in services:
         for kind in ('bw', 'lat'):
             for service in services[operation]:
                 base = f'ib_{operation}_{kind} -c {service}'
-                yield Pair(f'{base} -n 100 -p PORT', reliable=service == 'RC', lossy=base in lossy,
+                yield Pair(f'{base} -n 100 -p PORT', reliable=service in ('RC', 'XRC'), lossy=base in lossy,
                            full=base not in usual)
                 if service == 'RC':
                     if operation != 'write':

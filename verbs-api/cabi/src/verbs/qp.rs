@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_uint};
 use std::sync::Arc;
 
-use ferroce_engine::{QpCap, QpInit, QpState, QpType, Qpn};
+use ferroce_engine::{AttrMask, QpCap, QpInit, QpState, QpType, Qpn};
 
 use super::context::context;
 use super::cq::cq;
@@ -215,6 +215,7 @@ pub(crate) unsafe fn destroy(pointer: *mut abi::Qp) -> Result<(), Errno> {
 
 unsafe fn modify(pointer: *mut abi::Qp, attr: *mut abi::QpAttr, mask: c_uint) -> Result<(), Errno> {
     let body = qp(pointer)?;
+    let mask = mask & !of_the_other_half((*pointer).qp_type).bits();
     let change = from_c::change(attr.as_ref().ok_or(INVALID)?, mask)?;
     body.engine.nic().with(|device, now| {
         device.modify_qp(now, body.qpn, &change)?;
@@ -227,6 +228,18 @@ unsafe fn modify(pointer: *mut abi::Qp, attr: *mut abi::QpAttr, mask: c_uint) ->
         (*pointer).state = state as c_uint;
     }
     Ok(())
+}
+
+/// Attributes that the half of an extended connection does not have. Programs set them for either (perftest does), and
+/// the kernel passes over them.
+fn of_the_other_half(qp_type: c_uint) -> AttrMask {
+    const INITIATOR: c_uint = QpType::XrcInitiator as c_uint;
+    const TARGET: c_uint = QpType::XrcTarget as c_uint;
+    match qp_type {
+        INITIATOR => AttrMask::MAX_DEST_RD_ATOMIC | AttrMask::MIN_RNR_TIMER,
+        TARGET => AttrMask::MAX_QP_RD_ATOMIC | AttrMask::RETRY_CNT | AttrMask::RNR_RETRY,
+        _ => AttrMask::empty(),
+    }
 }
 
 unsafe fn query(
