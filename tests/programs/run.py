@@ -260,6 +260,20 @@ def alone():
            lambda status, out: None if 'rc_verbs' in out and 'ud_verbs' in out else 'no verbs transports')
 
 
+def multicast():
+    """Nobody tells mckey's sender whether anybody listens, so it is started until the receiver has all that it expects."""
+    if missing('mckey'):
+        return
+    block, group = f'127.{77 + os.getpid() % 100}.252', f'239.77.{os.getpid() % 256}.1'
+    receiver = run(f'{block}.1', ['mckey', '-m', group, '-b', f'{block}.1'])
+    deadline, sent = time.monotonic() + PATIENCE, (0, '')
+    while receiver.poll() is None and sent[0] == 0 and time.monotonic() < deadline:
+        sent = finish(run(f'{block}.2', ['mckey', '-s', '-m', group, '-b', f'{block}.2']), deadline)
+    status, out = finish(receiver, time.monotonic() + 1)
+    fine = (status, sent[0]) == (0, 0)
+    verdict('passed' if fine else 'failed', 'mckey', '' if fine else f'{status}, {sent[0]}\n{tail(out)}\n      --\n{tail(sent[1])}')
+
+
 def directory_as_told():
     """Everything that runs make lies in the directory that they are told."""
     with tempfile.TemporaryDirectory() as directory:
@@ -306,7 +320,7 @@ def main():
     jobs = [job for job in jobs if all(word in job[1].name for word in only)]
     if not only:
         versions()
-        jobs = [(alone,), (directory_as_told,), (conformance, False), (own_programs,), *jobs]
+        jobs = [(alone,), (directory_as_told,), (multicast,), (conformance, False), (own_programs,), *jobs]
     with ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(*job) for job in jobs]:
             done.result()
