@@ -141,18 +141,18 @@ void to_init(struct ibv_qp *qp, int access)
     MUST(!ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS));
 }
 
-void connect_to(const char *program, struct ibv_qp *qp, int access)
+/* The two halves of connecting: say who one is, and hear who the other is. */
+static void introduce(const char *program, struct ibv_qp *qp)
 {
-    struct ibv_qp_attr attr;
-    struct ibv_qp_init_attr init;
-    MUST(!ibv_query_qp(qp, &attr, IBV_QP_STATE, &init));
-    if (attr.qp_state == IBV_QPS_RESET)
-        to_init(qp, access);
     uint64_t number = qp->qp_num;
     tell(program, 1, &number);
+}
+
+static void meet(const char *program, struct ibv_qp *qp)
+{
+    uint64_t number;
     MUST(hear(program, 1, &number) == 1);
-    memset(&attr, 0, sizeof attr);
-    attr.qp_state = IBV_QPS_RTR;
+    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RTR};
     attr.path_mtu = IBV_MTU_256;
     attr.dest_qp_num = number;
     attr.rq_psn = 0x100;
@@ -173,6 +173,17 @@ void connect_to(const char *program, struct ibv_qp *qp, int access)
     MUST(!ibv_modify_qp(qp, &attr,
                         IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
                             IBV_QP_MAX_QP_RD_ATOMIC));
+}
+
+void connect_to(const char *program, struct ibv_qp *qp, int access)
+{
+    struct ibv_qp_attr attr;
+    struct ibv_qp_init_attr init;
+    MUST(!ibv_query_qp(qp, &attr, IBV_QP_STATE, &init));
+    if (attr.qp_state == IBV_QPS_RESET)
+        to_init(qp, access);
+    introduce(program, qp);
+    meet(program, qp);
 }
 
 void work(unsigned microseconds)

@@ -1,6 +1,7 @@
 //! Labs in C, against the headers of libibverbs.
 
 use super::{Variant, step, variant};
+use crate::all_reduce::ALL_REDUCE;
 use crate::atomics::ATOMICS;
 use crate::completions::COMPLETIONS;
 use crate::course::{Lab, Language, course_file};
@@ -286,6 +287,52 @@ pub(crate) const ATOMICS_IN_C: Lab = variant(
                 "lossy",
                 "both, on a network that loses packets",
                 &["Nothing: a card that gets an atomic twice carries it out once."],
+                2,
+            ),
+        ],
+    },
+);
+
+pub(crate) const ALL_REDUCE_IN_C: Lab = variant(
+    &ALL_REDUCE,
+    Language::C,
+    LAB_H,
+    Variant {
+        name: "all-reduce-c",
+        title: "Ring all-reduce in C",
+        text: text!("all-reduce"),
+        file: "reduce.c",
+        starter: course_file!("c/all-reduce/starter.c"),
+        harness: harness!("all-reduce"),
+        steps: &[
+            step(
+                "two",
+                "two ranks",
+                &[
+                    "Post 2 * (ranks - 1) receives without memory in ring_new. Write part `rank` with IBV_WR_RDMA_WRITE_WITH_IMM to \
+                     the same place of next_inbox, wait for a completion in `received`, and add the other part from your inbox.",
+                    "Then write what you have summed up, wait again, and copy.",
+                ],
+                3,
+            ),
+            step(
+                "ring",
+                "more",
+                &[
+                    "In step s rank r writes part r - s and gets part r - s - 1, both modulo the number of ranks.",
+                ],
+                4,
+            ),
+            step(
+                "lossy",
+                "on a network that loses packets",
+                &["Wait for the completion of the receive, not only of your own WRITE."],
+                3,
+            ),
+            step(
+                "traffic",
+                "no more bytes than a ring needs",
+                &["Only one part goes out in each step: length / ranks numbers."],
                 2,
             ),
         ],

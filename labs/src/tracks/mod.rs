@@ -6,7 +6,8 @@ mod python;
 use crate::course::{Lab, Language, Step};
 
 pub(crate) use c::{
-    ATOMICS_IN_C, COMPLETIONS_IN_C, FLOW_CONTROL_IN_C, KEY_VALUE_IN_C, ONE_SIDED_IN_C, PING_PONG_IN_C,
+    ALL_REDUCE_IN_C, ATOMICS_IN_C, COMPLETIONS_IN_C, FLOW_CONTROL_IN_C, KEY_VALUE_IN_C, ONE_SIDED_IN_C,
+    PING_PONG_IN_C,
 };
 pub(crate) use python::{ATOMICS_IN_PYTHON, PING_PONG_IN_PYTHON};
 

@@ -74,6 +74,13 @@ verdicts! { C:
     ];
 }
 
+verdicts! { C:
+    tracks_c_all_reduce "all-reduce-c" "reduce.sum" &[
+        ("*number + in[at] : in[at];", "in[at] : in[at];", "reduce.sum"),
+        ("(ring->rank + 2 * ranks - step) % ranks,", "(ring->rank + 2 * ranks - step + 1) % ranks,", "reduce.sum"),
+    ];
+}
+
 verdicts! { Python:
     tracks_python_ping_pong "ping-pong-python" "qp.rts" &[("(byte + 1) % 256", "byte", "echo.content")];
     tracks_python_atomics "atomics-python" "ticket.once" &[
