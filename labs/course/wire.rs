@@ -47,6 +47,15 @@ impl Answer {
     }
 }
 
+/// A packet of a SEND from the card there.
+pub struct Request {
+    pub opcode: u8,
+    pub psn: u32,
+    /// Whether an acknowledgement is asked for.
+    pub ask: bool,
+    pub payload: Vec<u8>,
+}
+
 unsafe extern "C" {
     fn setsockopt(socket: i32, level: i32, name: i32, value: *const i32, len: u32) -> i32;
 }
@@ -93,6 +102,33 @@ impl Wire {
             let psn = u32::from_be_bytes([0, packet[9], packet[10], packet[11]]);
             return Some(Answer { psn, syndrome: packet[12] });
         }
+    }
+
+    /// The next packet of a SEND that comes whole; `None` if none comes for a while.
+    pub fn request(&self) -> Option<Request> {
+        let mut buffer = [0; 4096];
+        loop {
+            let (len, from) = self.socket.recv_from(&mut buffer).ok()?;
+            let packet = &buffer[..len];
+            if from.ip() != self.to || len < 16 || packet[0] > SEND_ONLY {
+                continue;
+            }
+            let pad = usize::from(packet[1] >> 4 & 3);
+            return Some(Request {
+                opcode: packet[0],
+                psn: u32::from_be_bytes([0, packet[9], packet[10], packet[11]]),
+                ask: packet[8] & 0x80 != 0,
+                payload: packet[12..len - 4 - pad].to_vec(),
+            });
+        }
+    }
+
+    /// Sends an ACK or a NAK; `messages` were carried out.
+    pub fn acknowledge(&self, psn: u32, syndrome: u8, messages: u32) {
+        let mut packet = self.packet(ACKNOWLEDGE, psn, false, &[]);
+        packet.extend_from_slice(&(u32::from(syndrome) << 24 | messages & 0xFF_FFFF).to_be_bytes());
+        packet.extend_from_slice(&self.icrc(&packet));
+        self.send(&packet);
     }
 
     /// A packet of a SEND without its ICRC.

@@ -8,9 +8,10 @@ use crate::folder::Folder;
 use crate::program::{Compiled, Program};
 
 /// The labs whose packets can go to a real card, and what goes around the student's file.
-const HARNESSES: [(&str, &str); 3] = [
+const HARNESSES: [(&str, &str); 4] = [
     ("packet-by-hand", course_file!("packet-by-hand/wire.rs")),
     ("icrc", course_file!("icrc/wire.rs")),
+    ("psn", course_file!("psn/wire.rs")),
     ("go-back-n", course_file!("go-back-n/wire.rs")),
 ];
 

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use ferroce_labs::{Folder, WIRE_QP, wire_program};
 
 use crate::peer::{
-    self, Access, Mr, Peer, QpAttr, QpState, QpType, RecvWr, RemotePeer, Reply, Request, Sge, Status,
+    self, Access, Bytes, Mr, Opcode, Peer, QpAttr, QpState, QpType, RecvWr, RemotePeer, Reply, Request,
+    SendWr, Sge, Status,
 };
 use crate::program::{Place, ended};
 use crate::tally::Verdict;
@@ -24,6 +25,9 @@ const FIRST_PSN: u32 = 0x00ff_fff0;
 /// Bytes of a packet's payload; that of the programs.
 const MTU: u32 = 1024;
 
+/// Messages of one packet and of many.
+const MANY: [usize; 8] = [1024, 2048, 3072, 16_384, 1024, 9216, 30_720, 5120];
+
 /// A lab, and what must have arrived in the end.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -31,15 +35,18 @@ pub struct Case {
     pub lab: &'static str,
     /// Bytes of each SEND.
     sends: &'static [usize],
+    /// The kernel's NIC sends them, and the student's responder answers.
+    kernel_sends: bool,
     /// Bytes of a WRITE behind them.
     write: usize,
 }
 
 /// All of them.
-pub const CASES: [Case; 3] = [
-    Case { lab: "packet-by-hand", sends: &[13], write: 512 },
-    Case { lab: "icrc", sends: &[1, 2, 3, 4, 1024], write: 0 },
-    Case { lab: "go-back-n", sends: &[1024, 2048, 3072, 16_384, 1024, 9216, 30_720, 5120], write: 0 },
+pub const CASES: [Case; 4] = [
+    Case { lab: "packet-by-hand", sends: &[13], kernel_sends: false, write: 512 },
+    Case { lab: "icrc", sends: &[1, 2, 3, 4, 1024], kernel_sends: false, write: 0 },
+    Case { lab: "psn", sends: &MANY, kernel_sends: true, write: 0 },
+    Case { lab: "go-back-n", sends: &MANY, kernel_sends: false, write: 0 },
 ];
 
 /// What message number `message` says at byte `at`.
@@ -72,7 +79,11 @@ impl Case {
         let addresses = [HOST_IPV4, guest.kernel.ipv4()].map(|address| address.to_string());
         let command =
             [program.display().to_string()].into_iter().chain(addresses).chain(numbers).collect::<Vec<_>>();
-        let output = ended(Place::Host.start(&command)?.wait(LIMIT));
+        let running = Place::Host.start(&command)?;
+        if self.kernel_sends {
+            self.send(&mut rxe, &memory)?;
+        }
+        let output = ended(running.wait(LIMIT));
         if output.status != 0 {
             return Ok(Verdict::Failed(output.text));
         }
@@ -110,19 +121,32 @@ impl Case {
         else {
             bail!("no queue pair")
         };
-        for attr in [init(), rtr()] {
+        for attr in [init(), rtr(), rts()] {
             rxe.call(Request::ModifyQp { qp: "qp".into(), attr, mask: None })?;
         }
-        let mut at = 0;
-        for (number, &size) in self.sends.iter().enumerate() {
-            let sges = vec![Sge { addr: memory.addr + at as u64, len: size as u32, lkey: memory.lkey }];
-            rxe.call(Request::PostRecv {
-                qp: "qp".into(),
-                wrs: vec![RecvWr { wr_id: number as u64, sges }],
-            })?;
-            at += size;
+        for (wr_id, sge) in self.parts(&memory).filter(|_| !self.kernel_sends) {
+            let wrs = vec![RecvWr { wr_id, sges: vec![sge] }];
+            rxe.call(Request::PostRecv { qp: "qp".into(), wrs })?;
         }
         Ok((qpn, memory))
+    }
+
+    /// Where each message of a SEND lies in the memory.
+    fn parts(&self, memory: &Mr) -> impl Iterator<Item = (u64, Sge)> {
+        let mut at = 0;
+        (0..).zip(self.sends).map(move |(number, &size)| {
+            let sge = memory.sge(at, size as u32);
+            at += size as u64;
+            (number, sge)
+        })
+    }
+
+    /// The kernel's NIC sends all messages.
+    fn send(&self, rxe: &mut dyn Peer, memory: &Mr) -> Result<()> {
+        rxe.call(Request::WriteMem { mr: "mr".into(), offset: 0, data: Bytes(self.image()) })?;
+        let requests = self.parts(memory).map(|(wr_id, sge)| SendWr::new(wr_id, Opcode::Send).sge(sge));
+        rxe.call(Request::PostSend { qp: "qp".into(), wrs: requests.collect(), extended: false })?;
+        Ok(())
     }
 
     /// Where the WRITE goes, from the beginning of the memory.
@@ -134,12 +158,14 @@ impl Case {
     fn judge(&self, rxe: &mut dyn Peer) -> Result<Verdict> {
         let wait = Request::PollCq { cq: "cq".into(), max: self.sends.len() + 1, timeout_ms: 500 };
         let Reply::Completions { completions } = rxe.call(wait)? else { bail!("no completions") };
+        // What a send has moved is not said.
+        let moved = |bytes| if self.kernel_sends { 0 } else { bytes };
         let seen: Vec<(u64, Status, usize)> =
-            completions.iter().map(|wc| (wc.wr_id, wc.status, wc.byte_len as usize)).collect();
+            completions.iter().map(|wc| (wc.wr_id, wc.status, moved(wc.byte_len as usize))).collect();
         let wanted: Vec<_> =
-            (0..).zip(self.sends).map(|(number, &size)| (number, Status::Success, size)).collect();
+            (0..).zip(self.sends).map(|(number, &size)| (number, Status::Success, moved(size))).collect();
         if seen != wanted {
-            return Ok(Verdict::Failed(format!("receives: expected {wanted:?}, seen {seen:?}")));
+            return Ok(Verdict::Failed(format!("completions: expected {wanted:?}, seen {seen:?}")));
         }
         let look = Request::ReadMem { mr: "mr".into(), offset: 0, len: self.room() };
         let Reply::Memory { data } = rxe.call(look)? else { bail!("no memory") };
@@ -170,6 +196,19 @@ fn rtr() -> QpAttr {
         rq_psn: Some(FIRST_PSN),
         max_dest_rd_atomic: Some(1),
         min_rnr_timer: Some(12),
+        ..QpAttr::default()
+    }
+}
+
+fn rts() -> QpAttr {
+    QpAttr {
+        state: Some(QpState::Rts),
+        sq_psn: Some(FIRST_PSN),
+        // Half a second: whoever answers may have to wait for a processor.
+        timeout: Some(17),
+        retry_cnt: Some(7),
+        rnr_retry: Some(7),
+        max_rd_atomic: Some(1),
         ..QpAttr::default()
     }
 }
