@@ -10,13 +10,28 @@ use ferroce_fabric::{Connection, End, Fabric};
 use ferroce_wire::{Bth, Headers, Opcode, Packet, PseudoHeader};
 
 use super::Claim;
+use super::plot::{Curve, Form, Plot, Style};
 
 /// Packets per second that the paper's attacker sends.
 const SPOOFED: f64 = 1.3e6;
 
-pub(super) fn keys_and_psns() -> Vec<Claim> {
+pub(super) fn keys_and_psns(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let seconds = (1u32 << 24) as f64 / SPOOFED;
-    let (predictable, random) = (steps(Personality::predictable()), steps(Personality::ferroce()));
+    let (counted, drawn) = (keys(Personality::predictable()), keys(Personality::ferroce()));
+    let (predictable, random) = (steps(&counted), steps(&drawn));
+    let curve = |name: &str, keys: &[u32]| {
+        let points = (1..).map(f64::from).zip(keys.iter().map(|key| f64::from(key >> 8) / 1e6)).collect();
+        Curve { name: name.to_owned(), points, style: Style::Dots }
+    };
+    plots.push(Plot {
+        name: "result-keys",
+        title: "The keys of 64 regions, one registered after the other",
+        unit: "upper 24 bits, millions",
+        form: Form::Curves {
+            over: "region",
+            curves: vec![curve("default", &drawn), curve("predictable", &counted)],
+        },
+    });
     vec![
         Claim {
             source: "ReDMArk 2021",
@@ -90,8 +105,8 @@ fn forged(src: IpAddr, dst: IpAddr, bth: Bth) -> (RxMeta, Vec<u8>) {
     (RxMeta { src, dst, src_port, traffic_class: 0, ident }, bytes)
 }
 
-/// How many different steps there are between 64 keys.
-fn steps(personality: Personality) -> usize {
+/// The keys of 64 regions.
+fn keys(personality: Personality) -> Vec<u32> {
     let address = Ipv4Addr::new(192, 0, 2, 1).into();
     let config = DeviceConfig { personality, ..DeviceConfig::new("ferroce0", [address]) };
     let mut device = Device::new(config, 7, NoTrace);
@@ -99,7 +114,11 @@ fn steps(personality: Personality) -> usize {
     let buffer = Buffer::new(4096);
     let mut key =
         || device.reg_mr(pd, MrInit::new(&buffer, Access::REMOTE_READ)).expect("there is room").rkey;
-    let keys: Vec<u32> = (0..64).map(|_| key()).collect();
+    (0..64).map(|_| key()).collect()
+}
+
+/// How many different steps there are between keys.
+fn steps(keys: &[u32]) -> usize {
     let mut steps: Vec<u32> = keys.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     steps.sort_unstable();
     steps.dedup();

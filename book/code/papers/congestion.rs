@@ -1,11 +1,12 @@
 //! DCQCN: fairness, a burst, and its fixed point.
 
-use ferroce_fabric::{Outcome, jain};
+use ferroce_fabric::{Outcome, Samples, jain};
 
+use super::plot::{Form, Plot, over_time};
 use super::{Claim, run};
 
 /// Zhu et al., SIGCOMM 2015, §3 and figure 10.
-pub(super) fn convergence() -> Vec<Claim> {
+pub(super) fn convergence(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let lists = [
         (2, "[0, 1]"),
         (4, "[0, 1, 2, 3]"),
@@ -14,7 +15,17 @@ pub(super) fn convergence() -> Vec<Claim> {
     ];
     let indices: Vec<(usize, f64)> = lists
         .into_iter()
-        .map(|(count, list)| (count, run("convergence", &[("flow.from", list)]).fairness))
+        .map(|(count, list)| {
+            let outcome = run("convergence", &[("flow.from", list)]);
+            if count == 4 {
+                plots.push(rates(
+                    "result-convergence",
+                    "Four senders to one receiver: what DCQCN allows",
+                    &outcome,
+                ));
+            }
+            (count, outcome.fairness)
+        })
         .collect();
     let text: Vec<String> = indices.iter().map(|(count, index)| format!("{count}: {index:.3}")).collect();
     vec![Claim {
@@ -27,9 +38,25 @@ pub(super) fn convergence() -> Vec<Claim> {
     }]
 }
 
+/// The rates of the first connections, up to four, where the link has 40 Gb/s.
+fn rates(name: &'static str, title: &'static str, outcome: &Outcome) -> Plot {
+    let Samples { at, rate, .. } = &outcome.samples;
+    let curves =
+        rate.iter().enumerate().take(if name == "result-burst" { 2 } else { 4 }).map(|(number, rates)| {
+            let gbits = rates.iter().map(|rate| if *rate == 0 { 40.0 } else { *rate as f64 / 1e9 });
+            over_time(format!("sender {}", number + 1), at, gbits)
+        });
+    Plot { name, title, unit: "Gb/s", form: Form::Curves { over: "ms", curves: curves.collect() } }
+}
+
 /// The public repository DCQCN-validation.
-pub(super) fn bursts() -> Vec<Claim> {
+pub(super) fn bursts(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let outcome = run("bursts", &[]);
+    plots.push(rates(
+        "result-burst",
+        "Two long flows and a burst from 3 to 4 ms: what DCQCN allows",
+        &outcome,
+    ));
     let samples = &outcome.samples;
     let after = |nanos: u64| samples.at.iter().position(|at| *at >= nanos).unwrap_or(0);
     let long = [0, 1];

@@ -4,6 +4,7 @@ use ferroce_engine::{NoTrace, Time};
 use ferroce_fabric::{Background, Cable, Fabric, Node, Pattern, Scenario, Simulation, SwitchConfig};
 
 use super::Claim;
+use super::plot::{Curve, Form, Plot, Style};
 
 /// Buffer thresholds of a switch (Zhu et al., SIGCOMM 2015, §4). All in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ impl Thresholds {
 }
 
 /// The calculator against the paper's numbers.
-pub(super) fn thresholds() -> Vec<Claim> {
+pub(super) fn thresholds(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let Thresholds { static_pfc, ecn } = Thresholds::new(12e6, 32.0, 8.0, 22_400.0, 8.0);
     let claim = |what: &str, says: &str, value: f64, paper: f64| Claim {
         source: "Zhu 2015, §4",
@@ -38,6 +39,20 @@ pub(super) fn thresholds() -> Vec<Claim> {
         tolerance: "0.01 KB: rounding",
         holds: (value / 1e3 - paper).abs() <= 0.01,
     };
+    let ecn_at = |beta: f64| Thresholds::new(12e6, 32.0, 8.0, 22_400.0, beta).ecn / 1e3;
+    let betas = (1..=64).map(|quarter| f64::from(quarter) / 4.0);
+    let marking = betas.clone().map(|beta| (beta, ecn_at(beta))).collect();
+    let pausing = betas.map(|beta| (beta, static_pfc / 1e3)).collect();
+    let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Line };
+    plots.push(Plot {
+        name: "result-thresholds",
+        title: "Below which a queue must be marked to be marked before it is paused",
+        unit: "KB",
+        form: Form::Curves {
+            over: "β of the dynamic threshold",
+            curves: vec![curve("marking", marking), curve("pausing, static threshold", pausing)],
+        },
+    });
     vec![
         claim("static PFC threshold, 12 MB, 32 ports, 8 priorities", "at most 24.47 KB", static_pfc, 24.47),
         claim("marking threshold for ECN before PFC, β = 8", "below 21.75 KB", ecn, 21.75),
@@ -45,8 +60,24 @@ pub(super) fn thresholds() -> Vec<Claim> {
 }
 
 /// Queueing and windows.
-pub(super) fn closed_forms() -> Vec<Claim> {
-    let mut claims: Vec<Claim> = [0.5, 0.8, 0.9].into_iter().map(queueing).collect();
+pub(super) fn closed_forms(plots: &mut Vec<Plot>) -> Vec<Claim> {
+    let mut measured = Vec::new();
+    let mut claims: Vec<Claim> =
+        [0.5, 0.8, 0.9].into_iter().map(|load| queueing(load, &mut measured)).collect();
+    let theory =
+        (1..=92).map(|percent| f64::from(percent) / 100.0).map(|load| (load, mean_wait(load))).collect();
+    plots.push(Plot {
+        name: "result-queueing",
+        title: "Random arrivals, equal packets: the mean wait in a queue",
+        unit: "ns",
+        form: Form::Curves {
+            over: "load",
+            curves: vec![
+                Curve { name: "M/D/1".to_owned(), points: theory, style: Style::Line },
+                Curve { name: "Ferroce".to_owned(), points: measured, style: Style::Dots },
+            ],
+        },
+    });
     claims.extend([16, 32].map(window));
     claims
 }
@@ -54,8 +85,16 @@ pub(super) fn closed_forms() -> Vec<Claim> {
 const RATE: u64 = 10_000_000_000;
 const SIZE: u32 = 1_250;
 
+/// Nanoseconds that a packet takes on the wire.
+const SERVICE: f64 = SIZE as f64 * 8e9 / RATE as f64;
+
+/// What theory says, in nanoseconds (Pollaczek and Khinchine).
+fn mean_wait(load: f64) -> f64 {
+    SERVICE * load / (2.0 * (1.0 - load))
+}
+
 /// One queue with random arrivals and equal packets: the sender's own port, so that nothing comes before it.
-fn queueing(load: f64) -> Claim {
+fn queueing(load: f64, measured: &mut Vec<(f64, f64)>) -> Claim {
     let mut net: Fabric<NoTrace> = Fabric::new(11);
     let switch = net.add_switch(SwitchConfig::default());
     let hosts = ["a", "b"].map(|name| net.add_host(name));
@@ -74,9 +113,9 @@ fn queueing(load: f64) -> Claim {
     });
     net.run_for(std::time::Duration::from_millis(301));
     let stats = net.background_stats(flow);
-    let service = f64::from(SIZE) * 8e9 / RATE as f64;
-    let waited = stats.delay.as_nanos() as f64 / stats.arrived as f64 - 2.0 * service;
-    let theory = service * load / (2.0 * (1.0 - load));
+    let waited = stats.delay.as_nanos() as f64 / stats.arrived as f64 - 2.0 * SERVICE;
+    let theory = mean_wait(load);
+    measured.push((load, waited));
     Claim {
         source: "M/D/1",
         what: format!("mean wait in a queue at load {load}"),

@@ -8,10 +8,11 @@ use ferroce_fabric::{
     Threshold, headroom,
 };
 
+use super::plot::{Curve, Form, Plot, Style, over_time};
 use super::{Claim, goodputs, row, run};
 
 /// Zhu et al., SIGCOMM 2015, figures 3 and 8.
-pub(super) fn unfairness() -> Vec<Claim> {
+pub(super) fn unfairness(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let (pfc, dcqcn) = (
         run("unfairness", &[]),
         run("unfairness", &[("host.congestion", "dcqcn"), ("duration", "20ms"), ("measure.warmup", "8ms")]),
@@ -21,6 +22,18 @@ pub(super) fn unfairness() -> Vec<Claim> {
     others.sort_by(f64::total_cmp);
     let most = others[2];
     let fair = goodputs(&dcqcn, "to host 4");
+    let bars = [("PFC alone", &shares), ("DCQCN", &fair)].into_iter().flat_map(|(name, shares)| {
+        let host = |index| {
+            if index == 3 { "the host next door".to_owned() } else { format!("far host {}", index + 1) }
+        };
+        shares.iter().enumerate().map(move |(index, share)| (format!("{name}, {}", host(index)), *share))
+    });
+    plots.push(Plot {
+        name: "result-unfairness",
+        title: "Three hosts of another rack, and the one next door, send to one",
+        unit: "goodput, Gb/s",
+        form: Form::Bars(bars.collect()),
+    });
     vec![
         Claim {
             source: "Zhu 2015, fig. 3",
@@ -42,7 +55,7 @@ pub(super) fn unfairness() -> Vec<Claim> {
 }
 
 /// Zhu et al., SIGCOMM 2015, figures 4 and 9.
-pub(super) fn victim() -> Vec<Claim> {
+pub(super) fn victim(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let text = ferroce_fabric::named("victim").expect("a scenario of the library");
     let without = text.split("[[flow]]\nname = \"more incast\"").next().unwrap_or_default();
     let with = |congestion: &str, text: &str| {
@@ -54,6 +67,18 @@ pub(super) fn victim() -> Vec<Claim> {
     };
     let (few, many) = (with("none", without), with("none", text));
     let (kept, kept_too) = (with("dcqcn", without), with("dcqcn", text));
+    let bars = [
+        ("PFC alone, alone on its links", few),
+        ("PFC alone, with senders elsewhere", many),
+        ("DCQCN, alone on its links", kept),
+        ("DCQCN, with senders elsewhere", kept_too),
+    ];
+    plots.push(Plot {
+        name: "result-victim",
+        title: "A flow that shares no link with those who cause congestion",
+        unit: "goodput, Gb/s",
+        form: Form::Bars(bars.map(|(name, value)| (name.to_owned(), value)).into()),
+    });
     vec![
         Claim {
             source: "Zhu 2015, fig. 4",
@@ -78,8 +103,15 @@ const RATE: u64 = 40_000_000_000;
 const SIZE: u32 = 1_106;
 
 /// Guo et al., SIGCOMM 2016, §4.2: two racks, two leaves; a dead server in each rack.
-pub(super) fn deadlock() -> Vec<Claim> {
-    let (flooding, dropping) = (stuck(false), stuck(true));
+pub(super) fn deadlock(plots: &mut Vec<Plot>) -> Vec<Claim> {
+    let ((flooding, flooded), (dropping, dropped)) = (stuck(false), stuck(true));
+    let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Line };
+    plots.push(Plot {
+        name: "result-deadlock",
+        title: "Lossless packets to dead servers; the last is sent at 5 ms",
+        unit: "stored in switches, KB",
+        form: Form::Curves { over: "ms", curves: vec![curve("flooded", flooded), curve("dropped", dropped)] },
+    });
     let tell = |stuck: bool| if stuck { "pauses that never clear" } else { "clears" }.to_owned();
     vec![
         Claim {
@@ -101,7 +133,8 @@ pub(super) fn deadlock() -> Vec<Claim> {
     ]
 }
 
-fn stuck(drop_unknown: bool) -> bool {
+/// Whether something is stuck in the end, and what switches held on the way, in KB over ms.
+fn stuck(drop_unknown: bool) -> (bool, Vec<(f64, f64)>) {
     let mut net: Fabric<NoTrace> = Fabric::new(1);
     let delay = Duration::from_micros(1);
     let config = |tier| SwitchConfig {
@@ -159,21 +192,42 @@ fn stuck(drop_unknown: bool) -> bool {
             stop,
         });
     }
-    net.run_for(Duration::from_millis(20));
     let switches: Vec<SwitchId> = net.switches().collect();
-    switches.iter().any(|id| {
+    let mut held = vec![(0.0, 0.0)];
+    for tenth in 1..=200 {
+        net.run_for(Duration::from_micros(100));
+        let stored: u64 = switches.iter().map(|id| net.stored(*id)).sum();
+        held.push((f64::from(tenth) / 10.0, stored as f64 / 1e3));
+    }
+    let is_stuck = switches.iter().any(|id| {
         let ports = net.ports(*id).count();
         net.stored(*id) > 0 && (0..ports).any(|port| net.paused_since(*id, port, 3).is_some())
-    })
+    });
+    (is_stuck, held)
 }
 
 /// Guo et al., SIGCOMM 2016, §4.3.
-pub(super) fn storm() -> Vec<Claim> {
-    let elsewhere =
-        |changes: &[(&str, &str)]| goodputs(&run("pause-storm", changes), "elsewhere").iter().sum::<f64>();
-    let without = elsewhere(&[]);
-    let switch = elsewhere(&[("switch.watchdog", "100ms")]);
-    let nic = elsewhere(&[("event.watchdog", "100ms")]);
+pub(super) fn storm(plots: &mut Vec<Plot>) -> Vec<Claim> {
+    let mut curves = Vec::new();
+    let mut elsewhere = |name: &str, change: Option<(&str, &str)>| {
+        let changes: Vec<_> = change.into_iter().chain([("measure.sample", "2ms")]).collect();
+        let outcome = run("pause-storm", &changes);
+        let samples = &outcome.samples;
+        let flows =
+            || outcome.flows.iter().zip(&samples.goodput).filter(|(flow, _)| flow.name == "elsewhere");
+        let sum = |index: usize| flows().map(|(_, values)| values[index]).sum::<f64>() / 1e9;
+        curves.push(over_time(name, &samples.at, (0..samples.at.len()).map(sum)));
+        goodputs(&outcome, "elsewhere").iter().sum::<f64>()
+    };
+    let without = elsewhere("no watchdog", None);
+    let switch = elsewhere("in switches", Some(("switch.watchdog", "100ms")));
+    let nic = elsewhere("in the NIC", Some(("event.watchdog", "100ms")));
+    plots.push(Plot {
+        name: "result-pause-storm",
+        title: "One NIC pauses without end; watchdogs of 100 ms",
+        unit: "goodput to another host, Gb/s",
+        form: Form::Curves { over: "ms", curves },
+    });
     let of = 10.0 * 1024.0 / 1106.0;
     vec![
         Claim {

@@ -4,11 +4,13 @@ mod attacks;
 mod congestion;
 mod formulas;
 mod lossless;
+mod plot;
 mod recovery;
 
 use std::fmt::Write;
 
 pub use formulas::Thresholds;
+pub use plot::Plot;
 
 use ferroce_engine::NoTrace;
 use ferroce_fabric::{Outcome, Scenario, Simulation, named};
@@ -30,23 +32,25 @@ pub struct Claim {
     pub holds: bool,
 }
 
-/// All of them, in the order of the table.
-pub fn claims() -> Vec<Claim> {
-    [
-        recovery::livelock(),
-        lossless::unfairness(),
-        lossless::victim(),
-        congestion::convergence(),
-        formulas::thresholds(),
-        lossless::deadlock(),
-        lossless::storm(),
-        congestion::bursts(),
-        recovery::micro_behaviour(),
-        attacks::keys_and_psns(),
-        formulas::closed_forms(),
+/// All of them, in the order of the table, and the drawings of what the runs gave.
+pub fn results() -> (Vec<Claim>, Vec<Plot>) {
+    let mut plots = Vec::new();
+    let claims = [
+        recovery::livelock(&mut plots),
+        lossless::unfairness(&mut plots),
+        lossless::victim(&mut plots),
+        congestion::convergence(&mut plots),
+        formulas::thresholds(&mut plots),
+        lossless::deadlock(&mut plots),
+        lossless::storm(&mut plots),
+        congestion::bursts(&mut plots),
+        recovery::micro_behaviour(&mut plots),
+        attacks::keys_and_psns(&mut plots),
+        formulas::closed_forms(&mut plots),
         congestion::fixed_point(),
     ]
-    .concat()
+    .concat();
+    (claims, plots)
 }
 
 /// The table as Markdown.

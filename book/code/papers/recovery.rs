@@ -4,14 +4,15 @@ use ferroce_engine::{Time, TraceEvent};
 use ferroce_fabric::{Scenario, Simulation, named};
 use ferroce_wire::Opcode;
 
+use super::plot::{Curve, Form, Plot, Style};
 use super::{Claim, run};
 
 /// Payload rate of a 40 Gb/s link with 1024-byte packets, in Gb/s.
 const LINE: f64 = 40.0 * 1024.0 / 1106.0;
 
 /// Guo et al., SIGCOMM 2016, §4.1.
-pub(super) fn livelock() -> Vec<Claim> {
-    let mut claims = Vec::new();
+pub(super) fn livelock(plots: &mut Vec<Plot>) -> Vec<Claim> {
+    let (mut claims, mut bars) = (Vec::new(), Vec::new());
     for op in ["write", "send", "read"] {
         let with = |recovery: &str| {
             run(
@@ -22,6 +23,9 @@ pub(super) fn livelock() -> Vec<Claim> {
         let (zero, n, selective) = (with("go-back-0"), with("go-back-n"), with("selective-repeat"));
         let busy = zero.ports.iter().map(|port| port.busy).fold(0.0, f64::max);
         let goodput = |outcome: &ferroce_fabric::Outcome| outcome.flows[0].goodput / 1e9;
+        for (name, outcome) in [("go-back-0", &zero), ("go-back-N", &n), ("selective repeat", &selective)] {
+            bars.push((format!("{}, {name}", op.to_uppercase()), goodput(outcome)));
+        }
         claims.push(Claim {
             source: "Guo 2016, §4.1",
             what: format!("go-back-0, 4 MB by {}, 1 packet in 256 lost", op.to_uppercase()),
@@ -54,12 +58,18 @@ pub(super) fn livelock() -> Vec<Claim> {
             holds: goodput(&selective) >= goodput(&n) && resent(&selective) < 0.01,
         });
     }
+    plots.push(Plot {
+        name: "result-livelock",
+        title: "Messages of 4 MB where one packet in 256 is lost",
+        unit: "goodput, Gb/s",
+        form: Form::Bars(bars),
+    });
     claims
 }
 
 /// In the manner of Lumina (Yu et al., SIGCOMM 2023).
-pub(super) fn micro_behaviour() -> Vec<Claim> {
-    vec![dropped(), marked()]
+pub(super) fn micro_behaviour(plots: &mut Vec<Plot>) -> Vec<Claim> {
+    vec![dropped(plots), marked()]
 }
 
 type Watched = Simulation<Vec<(Time, TraceEvent)>>;
@@ -72,7 +82,7 @@ fn watch(changes: &[(&str, &str)], rule: &str) -> Watched {
     simulation
 }
 
-fn dropped() -> Claim {
+fn dropped(plots: &mut Vec<Plot>) -> Claim {
     let simulation = watch(&[], "");
     let events = || {
         let hosts = simulation.fabric().hosts();
@@ -91,6 +101,25 @@ fn dropped() -> Claim {
             _ => None,
         })
         .collect();
+    let sent = |repeated: bool| {
+        let sent = events().filter_map(move |(at, event)| match event {
+            TraceEvent::Sent { psn, again, syndrome: None, .. } if *again == repeated => {
+                Some((at.nanos() as f64 / 1e3, f64::from(psn.value() - 0x1000)))
+            }
+            _ => None,
+        });
+        sent.collect()
+    };
+    let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Dots };
+    plots.push(Plot {
+        name: "result-lost-packet",
+        title: "Packet 20 is lost: what the requester sends, and sends again",
+        unit: "packet",
+        form: Form::Curves {
+            over: "µs",
+            curves: vec![curve("sent", sent(false)), curve("sent again", sent(true))],
+        },
+    });
     let naks = simulation
         .fabric()
         .hosts()

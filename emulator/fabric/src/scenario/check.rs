@@ -152,6 +152,8 @@ impl Scenario {
         let mtus = [256, 512, 1024, 2048, 4096];
         ensure(mtus.contains(&host.mtu), || format!("host: mtu is {}; one of {mtus:?} can be", host.mtu))?;
         ensure(host.timeout <= 31, || "host: timeout is 0 to 31".to_owned())?;
+        let growth = host.timeout_growth.is_none_or(|times| (1..=4).contains(&times));
+        ensure(growth, || "host: timeout_growth is 1 to 4".to_owned())?;
         ensure(host.retries <= 7, || "host: retries is 0 to 7".to_owned())?;
         ensure(host.window.is_none_or(|window| window > 0), || "host: window must not be 0".to_owned())?;
         let known = ferroce_engine::Personality::by_name(&host.personality).is_some();

@@ -26,7 +26,8 @@ impl HostTable {
             Some(RecoveryKind::SelectiveRepeat) => Box::new(SelectiveRepeat::default()),
         };
         let window = self.window.unwrap_or(base.window);
-        Personality { recovery, window, congestion: self.control(line_rate), ..base }
+        let timeout_growth = self.timeout_growth.unwrap_or(base.timeout_growth);
+        Personality { recovery, window, timeout_growth, congestion: self.control(line_rate), ..base }
     }
 
     fn control(&self, line_rate: u64) -> Congestion {

@@ -130,6 +130,8 @@ described! {
         min_rtt: Span = Span::micros(20),
         /// Local ACK timeout, as the exponent of 4.096 µs · 2^n.
         timeout: u8 = 14,
+        /// How many times its value the timeout may reach while nothing is heard, 1 to 4, if not as the personality says.
+        timeout_growth: Option<u32> = None,
         /// Retries before a connection fails; 7 is many.
         retries: u8 = 7,
     }
