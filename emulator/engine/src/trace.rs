@@ -17,6 +17,12 @@ pub trait TraceSink {
     /// False lets the compiler leave out everything that leads to an event.
     const ENABLED: bool = true;
 
+    /// Whether anybody looks now: events that happen meanwhile are not even made if nobody does.
+    #[inline]
+    fn is_on(&self) -> bool {
+        Self::ENABLED
+    }
+
     /// Something happened at `now`.
     fn event(&mut self, now: Time, event: TraceEvent);
 }

@@ -6,10 +6,11 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use ferroce_engine::Time;
+use ferroce_engine::{Device, Time, TraceSink};
 
 use crate::faults::{FaultRates, Faults};
 use crate::link::{Layer, Link};
+use crate::record::{self, Format};
 
 /// Bytes of the longest request.
 pub(crate) const LONGEST: u64 = 8 << 10;
@@ -19,7 +20,8 @@ pub(crate) const LONGEST: u64 = 8 << 10;
 pub enum Control {
     /// From now on packets that it sends suffer so.
     Faults(FaultRates),
-    /// From now on it records what it sends and receives into this file, which must not exist yet.
+    /// From now on it records what it sends and receives into this file, which must not exist yet: with what it does
+    /// besides, if the name ends in `.frec`.
     Record(PathBuf),
     /// It records no longer.
     StopRecording,
@@ -43,17 +45,30 @@ impl Control {
         }
     }
 
-    /// Does it to a link.
-    pub(crate) fn apply(&self, link: &mut dyn Link, now: Time) -> Result<(), String> {
+    /// Does it to a device and its link.
+    pub(crate) fn apply<T: TraceSink + 'static>(
+        &self,
+        device: &mut Device<T>,
+        link: &mut dyn Link,
+        now: Time,
+    ) -> Result<(), String> {
         let mut layer = match self {
             Control::Faults(transmit) => Layer::Faults(Faults { transmit: *transmit, ..Faults::default() }),
-            Control::StopRecording => Layer::Recording(None),
+            Control::StopRecording => {
+                record::trace_into(device, None);
+                Layer::Recording(None)
+            }
             Control::Record(path) => {
                 let cannot = |error| format!("cannot create {}: {error}", path.display());
-                Layer::Recording(Some(create(path).map_err(cannot)?))
+                let wanted = (Format::of(path), create(path).map_err(cannot)?);
+                Layer::Recording(Some(record::begin(wanted, device, now).map_err(cannot)?))
             }
         };
-        if link.change(&mut layer, now) { Ok(()) } else { Err("this NIC was made without that".to_owned()) }
+        if link.change(&mut layer, now) {
+            return Ok(());
+        }
+        record::trace_into(device, None);
+        Err("this NIC was made without that".to_owned())
     }
 }
 

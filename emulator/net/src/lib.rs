@@ -59,7 +59,7 @@ pub use interface::Interface;
 pub use link::{Burst, IcrcCheck, IcrcMode, Layer, Link, LinkCounters, LinkInfo, PortInfo};
 pub use look::{Look, QpLook};
 pub use nic::{Nic, NicBuilder};
-pub use record::{PcapWriter, RecordedLink};
+pub use record::{Format, Medium, PcapWriter, RecordedLink, RunTrace};
 pub use share::runtime_directory;
 pub use sys::ThisProcess;
 pub use udp::UdpLink;

@@ -1,7 +1,7 @@
 //! What a device is connected to.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::slice::Chunks;
@@ -11,6 +11,7 @@ use ferroce_wire::ICRC_LEN;
 use ferroce_wire::cm::ServiceId;
 
 use crate::faults::Faults;
+use crate::record::Medium;
 
 /// Something that carries packets: a set of sockets, a queue in memory, or middleware around another link.
 ///
@@ -83,7 +84,7 @@ pub enum Layer {
     /// It injects these faults.
     Faults(Faults),
     /// It records into this, or no longer.
-    Recording(Option<Box<dyn Write + Send>>),
+    Recording(Option<Medium>),
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
@@ -296,6 +297,8 @@ counters! {
     tx_faults,
     /// Faults injected into received packets.
     rx_faults,
+    /// Packets and events that a recording has missed: its file took no more, or is full.
+    unrecorded,
 }
 
 /// What a link is, for people.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use ferroce_engine::*;
 use ferroce_net::*;
+use ferroce_recording::{Damage, Reader, Record, What};
 use ferroce_wire::ip::Datagram;
 
 const LEN: usize = 1 << 20;
@@ -190,19 +191,22 @@ fn a_nic_at_rest_uses_no_processor_time() {
     });
 }
 
+/// A file in memory.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_recording_has_every_packet_with_a_right_icrc() {
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let file = Shared::default();
     let (a, b) = pair(open(|nic| nic.record(file.clone()).icrc(IcrcCheck::Partial)), open(|nic| nic), LEN);
     exchange(&a, &b, 100_000);
@@ -225,6 +229,87 @@ fn a_recording_has_every_packet_with_a_right_icrc() {
     }
     assert!(packets >= counters.tx_packets + counters.rx_packets, "{packets} {counters:?}");
     assert!(packets > 50);
+}
+
+/// What can be read of a recording, and whether it is whole.
+fn records(file: &[u8]) -> (Vec<Record>, bool) {
+    let mut reader = Reader::open(file).unwrap();
+    let mut records = Vec::new();
+    loop {
+        match reader.next_record() {
+            Ok(Some(record)) => records.push(record),
+            Ok(None) => return (records, true),
+            Err(Damage::Cut) => return (records, false),
+            Err(damage) => panic!("{damage}"),
+        }
+    }
+}
+
+#[test]
+fn a_run_is_recorded_with_packets_and_events_and_can_be_read_before_it_ends() {
+    let file = Shared::default();
+    let (a, b) = pair(open(|nic| nic.record_as(Format::Run, file.clone())), open(|nic| nic), LEN);
+    exchange(&a, &b, 100_000);
+    exchange(&b, &a, 100_000);
+    let done = |record: &Record| {
+        let What::Device(TraceEvent::Completed { wc, .. }) = &record.what else { return false };
+        wc.status == WcStatus::Success
+    };
+    // As if the process were killed now.
+    eventually("what happened is in the file", || {
+        let (so_far, whole) = records(&file.0.lock().unwrap());
+        !whole && so_far.iter().filter(|record| done(record)).count() >= 2
+    });
+    let counters = a.nic.link_counters();
+    assert_eq!(counters.unrecorded, 0);
+    assert_eq!(a.nic.link_info().layers[0], "record");
+    drop(a);
+    let bytes = file.0.lock().unwrap().clone();
+    let (all, whole) = records(&bytes);
+    assert!(whole, "it was ended with its NIC");
+    assert_eq!(Reader::open(&bytes[..]).unwrap().header().hosts.len(), 2);
+    assert!(all.is_sorted_by_key(|record| record.at));
+    let packets = |host| all.iter().filter(move |r| r.host == host && matches!(r.what, What::Packet(_)));
+    assert!(packets(0).count() as u64 >= counters.tx_packets, "{counters:?}");
+    assert!(packets(1).count() as u64 >= counters.rx_packets, "{counters:?}");
+    let events = all.iter().filter(|record| matches!(record.what, What::Device(_)));
+    assert!(events.clone().all(|record| record.host == 0), "a NIC speaks for itself alone");
+    let says = |event: fn(&TraceEvent) -> bool| {
+        events.clone().any(|record| matches!(&record.what, What::Device(of) if event(of)))
+    };
+    assert!(says(|event| matches!(event, TraceEvent::State { to: QpState::Rts, .. })));
+    assert!(says(|event| matches!(event, TraceEvent::PostSend { .. })));
+    assert!(says(|event| matches!(event, TraceEvent::Received { .. })));
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_traffic() {
+    /// Takes so many bytes.
+    struct Disk(usize);
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    for format in [Format::Run, Format::Pcap] {
+        let (a, b) = pair(open(|nic| nic.record_as(format, Disk(3_000))), open(|nic| nic), LEN);
+        (0..4).for_each(|_| exchange(&a, &b, 100_000));
+        assert_eq!(a.nic.link_info().layers[0], "record (stopped: write error)", "{format:?}");
+        let unrecorded = a.nic.link_counters().unrecorded;
+        assert!(unrecorded > 50, "{format:?}: {unrecorded}");
+        exchange(&b, &a, 100_000);
+    }
+}
+
+#[test]
+fn a_file_name_decides_the_format() {
+    let format = |name: &str| Format::of(name.as_ref());
+    assert_eq!([format("a.frec"), format("/x/b.c.frec")], [Format::Run; 2]);
+    assert_eq!(["a.pcap", "a.pcapng", "frec", "a.frec.gz"].map(format), [Format::Pcap; 4]);
 }
 
 #[test]

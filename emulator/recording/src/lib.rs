@@ -19,6 +19,10 @@
 //! | `began` | nanoseconds since 1970 at time 0, if known |
 //! | `scenario` | what makes the same run again, if it can be made again |
 //!
+//! A recording of a NIC on a real network is of one end. Its first host is the NIC, the last one has no addresses and
+//! stands for everybody else: of them there are only packets, whose addresses tell them apart. A packet arrives when the
+//! NIC has seen it. Changes of state from a state to itself say what the NIC was like when the recording began.
+//!
 //! Readers skip records whose name they do not know, and fields as well, so that a program and a recording may
 //! differ in age. A change that would make an old reader err raises the version.
 //!

@@ -49,6 +49,11 @@ impl<W: Write> Writer<W> {
         self.out.flush()
     }
 
+    /// Whether something was written since everything was handed to the file.
+    pub fn is_behind(&self) -> bool {
+        self.unflushed > 0
+    }
+
     /// Ends the recording, and returns where it was written to.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
 use ferroce_engine::{CmEvent, CmEventKind, CmId, CmListener, Device, Time};
+use ferroce_net::RunTrace;
 use parking_lot::Mutex;
 
 use crate::context::{Context, WeakContext};
@@ -40,7 +41,7 @@ impl Dispatcher {
         &self,
         context: &Context,
         id: &Id,
-        ask: impl FnOnce(&mut Device, Time) -> Result<CmId, E>,
+        ask: impl FnOnce(&mut Device<RunTrace>, Time) -> Result<CmId, E>,
     ) -> Result<CmId, E> {
         // Events that come before the route is there wait until it is.
         self.with_routes(|routes| {
@@ -55,7 +56,7 @@ impl Dispatcher {
         &self,
         context: &Context,
         id: &Id,
-        ask: impl FnOnce(&mut Device, Time) -> Result<CmListener, E>,
+        ask: impl FnOnce(&mut Device<RunTrace>, Time) -> Result<CmListener, E>,
     ) -> Result<CmListener, E> {
         self.with_routes(|routes| {
             let made = context.nic().with(ask)?;

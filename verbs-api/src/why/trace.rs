@@ -16,7 +16,8 @@ pub fn of_trace<'e>(
         _ => None,
     };
     let (at, from, to) = events.clone().rev().find_map(state)?;
-    if !is_error(to) {
+    // Found in a state when the recording began: that it came there before is all that is known.
+    if !is_error(to) || from == to {
         return None;
     }
     let mut story = Story { qp, ..Story::default() };

@@ -38,6 +38,10 @@ Examples:
   ferroce run --drop 2% --seed 7 --record lossy.pcap -- ibv_rc_pingpong -g 0
   ferroce explain lossy.pcap
 
+  # Packets, queues and states, to be walked through in both directions
+  ferroce run --record run.frec -- ibv_rc_pingpong -g 0
+  ferroce replay run.frec
+
 A program that is linked statically or runs with more rights than you have does not load the libraries.")]
 pub(crate) struct Args {
     /// Address of the device, or several with commas, or a network interface; once more for another device
@@ -61,8 +65,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// Record all packets into this file, each further process into one with its number in the name
-    #[arg(long, value_name = "FILE.pcap")]
+    /// Record into this file, each further process into one with its number in the name: a name in .frec gets packets
+    /// and what the device does, for 'ferroce replay', any other a capture of the packets
+    #[arg(long, value_name = "FILE.frec|FILE.pcap")]
     record: Option<PathBuf>,
 
     /// Know ATOMIC WRITE and FLUSH, which end the connection to a peer that does not

@@ -14,7 +14,8 @@ use crate::text::STRONG;
 /// Lists every Ferroce NIC that runs now in a process of this user and lets itself be looked at: those of 'ferroce
 /// demo', of 'ferroce pingpong', and of programs that ask for it (NicBuilder::visible). Looking takes a copy of the
 /// NIC's state twice a second and changes nothing; a NIC that nobody looks at does nothing for it. 'f' has the NIC that
-/// is picked lose one packet in a hundred, 'r' has it record into a capture; both until they are pressed again.
+/// is picked lose one packet in a hundred, 'r' has it record into a file for 'ferroce replay'; both until they are
+/// pressed again.
 ///
 /// Where the output is not a terminal, the list is printed once.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use ferroce_recording::Reader;
 
 use super::story::StoryError;
-use super::{Film, MAX_FRAMES, NetworkStory, Origin};
+use super::{Film, MAX_FRAMES, NetworkStory, Origin, ends};
 use crate::explain;
 
 /// Bytes of the longest scenario that is read.
@@ -99,5 +99,8 @@ fn recording(input: impl Read) -> Result<Film, LoadError> {
     }
     // Several devices may have written at once.
     film.frames.sort_by_key(|frame| frame.at);
+    if !header.simulated {
+        ends::tell_apart(&mut film);
+    }
     Ok(film)
 }

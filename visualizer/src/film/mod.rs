@@ -5,6 +5,7 @@
 //! them. A [`Reel`] goes to any frame at once: it keeps scenes on the way and plays on from the nearest one.
 
 mod capture;
+mod ends;
 mod find;
 mod load;
 mod memory;

@@ -108,6 +108,9 @@ fn device(event: &TraceEvent) -> String {
             format!("completes request {}", wc.wr_id)
         }
         TraceEvent::Completed { wc, .. } => format!("completes request {} with {:?}", wc.wr_id, wc.status),
+        TraceEvent::State { from, to, .. } if from == to => {
+            format!("queue pair is in {} when the recording begins", to.name())
+        }
         TraceEvent::State { from, to, .. } => {
             format!("queue pair goes from {} to {}", from.name(), to.name())
         }

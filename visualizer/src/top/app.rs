@@ -128,7 +128,7 @@ impl Top {
             return self.ask(&Control::StopRecording, "It records no longer.");
         }
         let name =
-            |number: u32| format!("{}-{}-{number}.pcap", row.look.name.replace('/', "_"), row.look.pid);
+            |number: u32| format!("{}-{}-{number}.frec", row.look.name.replace('/', "_"), row.look.pid);
         let free = (1..).map(|number| folder.join(name(number))).find(|file| !file.exists());
         let Some(file) = free else { return };
         let done = format!("It records into {}; r stops that. 'ferroce replay' shows it.", file.display());
@@ -180,7 +180,7 @@ pub fn render(area: Rect, buf: &mut Buffer, look: &Look, top: &Top) {
     }
     buf.set_style(keys, look.bar());
     let text = if top.message.is_empty() {
-        " q quit  j k pick  f faults  r record  (a look twice a second; NICs that nobody looks at do nothing for it)"
+        " q quit  j k pick  f lose 1 % of its packets  r record  (looks twice a second)"
     } else {
         &format!(" {}", top.message)
     };

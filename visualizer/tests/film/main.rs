@@ -1,11 +1,12 @@
 //! Films: the same story makes the same film, and every frame of it can be reached from every other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ferroce_engine::{QpState, TraceEvent};
-use ferroce_recording::What;
+use ferroce_recording::{HostRecord, What};
 use ferroce_visualizer::film::{
     CHECKPOINTS, Fault, FaultKind, Film, Goal, LINE, Memory, Message, NetworkStory, Op, Origin, Reel, Scene,
     Story, load, tell,
@@ -259,6 +260,34 @@ fn captures_are_films_too() {
     let gap = film.find(0, false, &Goal::Loss).unwrap();
     assert!(matches!(film.frames[gap - 1].what, What::Device(TraceEvent::Gap { .. })));
     assert!(straight(&film, film.frames.len()).rungs.iter().any(|rung| rung.again));
+}
+
+#[test]
+fn a_recording_of_one_end_tells_the_others_apart_by_their_addresses() {
+    let whole = lossy(20);
+    // As host 0 alone would have recorded it.
+    let mut film = whole.clone();
+    film.origin = None;
+    film.hosts[1] = HostRecord { name: "others".to_owned(), addresses: Vec::new() };
+    film.frames.retain(|frame| frame.host == 0 || matches!(frame.what, What::Packet(_)));
+    let third = "10.0.0.3".parse().unwrap();
+    for (at, frame) in film.frames.iter_mut().enumerate().filter(|(_, frame)| frame.host == 1) {
+        let What::Packet(packet) = &mut frame.what else { continue };
+        packet.src = if at % 2 == 0 { third } else { packet.src };
+    }
+    let mut file = Vec::new();
+    film.write(&mut file).unwrap();
+    let back = load("one end", &file[..]).unwrap();
+    let names: BTreeSet<&str> = back.hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["A", "10.0.0.2", "10.0.0.3"]));
+    assert!(back.remarks[0].starts_with("Recorded at A's end"), "{:?}", back.remarks);
+    for frame in &back.frames {
+        let What::Packet(packet) = &frame.what else { continue };
+        assert_eq!(back.hosts[frame.host as usize].addresses, [packet.src]);
+    }
+    // All that the NIC itself is asked for is there.
+    let (one, both) = (straight(&back, back.frames.len()), straight(&whole, whole.frames.len()));
+    assert_eq!(one.hosts[0].qps, both.hosts[0].qps);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn nics_that_run_are_listed_disturbed_and_recorded() {
     terminal.press(&["f"]);
     terminal.wait_for("faults");
     terminal.press(&["f", "j", "r"]);
-    terminal.wait_for(".pcap");
+    terminal.wait_for(".frec");
     terminal.press(&["r"]);
     quit(&terminal);
     std::fs::remove_dir_all(&place).unwrap();

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use ferroce_net::{Control, FaultRates, Look as NicLook, QpLook};
@@ -84,7 +84,7 @@ fn faults_and_recordings_of_another_process_are_begun_and_ended() {
     let ask = |control: Control| NicLook::control(&socket, &control).unwrap();
     let has = |look: &NicLook, layer: &str| look.link.split(' ').any(|name| name == layer);
 
-    let file = place.0.join("it.pcap");
+    let [file, capture] = ["it.frec", "it.pcap"].map(|name| place.0.join(name));
     let look = ask(Control::Record(file.clone()));
     assert!(look.answer == Some(Ok(())) && has(&look, "record"), "{look:?}");
     let loss = FaultRates { drop: 0.5, ..FaultRates::NONE };
@@ -93,12 +93,34 @@ fn faults_and_recordings_of_another_process_are_begun_and_ended() {
     while NicLook::at(&socket).unwrap().counters["link_tx_faults"] == 0 {}
     let look = ask(Control::Faults(FaultRates::NONE));
     assert!(look.answer == Some(Ok(())) && !has(&look, "faults"), "{look:?}");
+    // A recording takes the place of the other.
+    let look = ask(Control::Record(capture.clone()));
+    assert!(look.answer == Some(Ok(())) && has(&look, "record"), "{look:?}");
+    let sent = |look: &NicLook| look.counters["link_tx_packets"];
+    while sent(&NicLook::at(&socket).unwrap()) < sent(&look) + 10 {}
     let look = ask(Control::StopRecording);
     assert!(look.answer == Some(Ok(())) && !has(&look, "record"), "{look:?}");
-    // It can be replayed, and what was there before is not written over.
-    let replay = place.ferroce(&["replay", "--plain", file.to_str().unwrap()]).output().unwrap();
-    let text = String::from_utf8(replay.stdout).unwrap();
-    assert!(text.contains(" sends ") && !text.contains("0 events"), "{text}");
+    assert_eq!(look.counters["link_unrecorded"], 0);
+    // Both can be replayed; the recording knows what the NIC did, also when its end is missing.
+    let replay = |file: &Path| {
+        let output = place.ferroce(&["replay", "--plain", file.to_str().unwrap()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = replay(&capture);
+    assert!(text.contains(" sends ") && !text.contains(" posts send request "), "{text}");
+    let text = replay(&file);
+    for words in
+        [" is in RTS when the recording begins", " posts send request ", " completes request ", "127."]
+    {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    let bytes = std::fs::read(&file).unwrap();
+    let killed = place.0.join("killed.frec");
+    std::fs::write(&killed, &bytes[..bytes.len() / 2]).unwrap();
+    let text = replay(&killed);
+    assert!(text.contains("ends early") && text.contains(" posts send request "), "{text}");
+    // What was there before is not written over.
     let why = ask(Control::Record(file)).answer.unwrap().unwrap_err();
     assert!(why.contains("exists"), "{why}");
     let why = ask(Control::Record(place.0.join("none/it.pcap"))).answer.unwrap().unwrap_err();

@@ -70,7 +70,7 @@ pub(crate) struct Ctx<'a, T> {
 impl<T: TraceSink> Ctx<'_, T> {
     #[inline]
     pub(crate) fn trace(&mut self, event: impl FnOnce() -> TraceEvent) {
-        if T::ENABLED {
+        if T::ENABLED && self.trace.is_on() {
             self.trace.event(self.now, event());
         }
     }

@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferroce_engine::{
-    CmConfig, Device, DeviceConfig, Limits, NoTrace, PathMtu, Personality, Seed, TraceSink,
-};
+use ferroce_engine::{CmConfig, Device, DeviceConfig, Limits, PathMtu, Personality, Seed, Time, TraceSink};
 
 use super::core::Core;
 use super::monitor::Monitor;
@@ -21,7 +19,7 @@ use crate::faults::{Faults, FaultyLink};
 use crate::hub::Hub;
 use crate::interface::Interface;
 use crate::link::{IcrcCheck, Link, PortInfo};
-use crate::record::RecordedLink;
+use crate::record::{self, Format, Medium, RecordedLink, RunTrace, Wanted};
 use crate::sys;
 use crate::sys::fork::{Gate, rest_at_forks};
 use crate::udp::UdpLink;
@@ -34,7 +32,7 @@ use crate::udp::UdpLink;
 /// let nic = Nic::builder().address("127.0.0.1".parse().unwrap()).open()?;
 /// # Ok::<_, ferroce_net::NetError>(())
 /// ```
-pub struct NicBuilder<T = NoTrace> {
+pub struct NicBuilder<T = RunTrace> {
     name: String,
     addresses: Vec<IpAddr>,
     interface: Option<String>,
@@ -48,7 +46,7 @@ pub struct NicBuilder<T = NoTrace> {
     icrc: IcrcCheck,
     shared_memory: bool,
     faults: Faults,
-    recording: Option<Box<dyn Write + Send>>,
+    recording: Option<Wanted>,
     visible: bool,
     trace: T,
 }
@@ -71,7 +69,7 @@ impl NicBuilder {
             faults: Faults::default(),
             recording: None,
             visible: false,
-            trace: NoTrace,
+            trace: RunTrace::default(),
         }
     }
 }
@@ -171,19 +169,31 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
     /// Records what is sent and received, after faults on the way out and before faults on the way in, as pcap
     /// into `out`.
     pub fn record(self, out: impl Write + Send + 'static) -> Self {
-        NicBuilder { recording: Some(Box::new(out)), ..self }
+        self.record_as(Format::Pcap, out)
     }
 
-    /// Records into a new file, as [`record`](Self::record) does.
+    /// Records in this format into `out`. In [`Format::Run`] what the device does is recorded as well, unless it has
+    /// another [trace sink](Self::trace).
+    ///
+    /// What was recorded is handed to `out` whenever the network falls silent, and every few kilobytes. When `out`
+    /// takes no more, the NIC goes on without: [`LinkInfo::layers`](crate::LinkInfo::layers) says so, and
+    /// [`LinkCounters::unrecorded`](crate::LinkCounters::unrecorded) counts what is missing. `out` is written to
+    /// while the NIC is busy; it should be a file, not something that makes its writer wait.
+    pub fn record_as(self, format: Format, out: impl Write + Send + 'static) -> Self {
+        NicBuilder { recording: Some((format, Box::new(out))), ..self }
+    }
+
+    /// Records into a new file, in the [format](Format::of) that its name asks for.
     ///
     /// # Errors
     /// When the file cannot be created.
     pub fn record_to(self, path: impl AsRef<Path>) -> Result<Self, NetError> {
+        let format = Format::of(path.as_ref());
         let file = File::create(path).map_err(NetError::system("create the capture file"))?;
-        Ok(self.record(BufWriter::new(file)))
+        Ok(self.record_as(format, BufWriter::new(file)))
     }
 
-    /// Where the device's trace events go.
+    /// Where the device's trace events go, instead of into a [recording](Self::record_as).
     pub fn trace<U: TraceSink + Send + 'static>(self, trace: U) -> NicBuilder<U> {
         NicBuilder {
             trace,
@@ -235,17 +245,21 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
             None => Seed(sys::random().map_err(NetError::system("get random bytes"))?),
         };
         let clock = Clock::start();
-        let link = middleware(link, self.recording, &self.faults, self.visible, &clock)?;
-        let info = link.info();
         let config = DeviceConfig {
-            lane: info.lane,
+            lane: link.info().lane,
             mtu,
             personality: self.personality,
             limits: self.limits,
             cm: self.cm,
             ..DeviceConfig::new(self.name.clone(), self.addresses)
         };
-        let core = Core::new(Device::new(config, seed, self.trace), link);
+        let mut device = Device::new(config, seed, self.trace);
+        let now = clock.now();
+        let begun = self.recording.map(|wanted| record::begin(wanted, &mut device, now)).transpose();
+        let medium = begun.map_err(NetError::system("write the recording"))?;
+        let link = middleware(link, medium, &self.faults, self.visible, now)?;
+        let info = link.info();
+        let core = Core::new(device, link);
         let shared = Arc::new(Shared { core: Gate::new(core), kicker: Kicker::new()?, clock });
         rest_at_forks(&shared);
         let _progress = Progress::start(&shared, &self.name)?;
@@ -259,15 +273,15 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
 /// and has layers that do nothing until then.
 fn middleware(
     link: Box<dyn Link>,
-    recording: Option<Box<dyn Write + Send>>,
+    recording: Option<Medium>,
     faults: &Faults,
     visible: bool,
-    clock: &Clock,
+    now: Time,
 ) -> Result<Box<dyn Link>, NetError> {
     let link: Box<dyn Link> = match recording {
-        Some(out) => {
-            let recorded = RecordedLink::new(link, out, clock.now());
-            Box::new(recorded.map_err(NetError::system("write the capture file"))?)
+        Some(medium) => {
+            let recorded = RecordedLink::into_medium(link, medium, now);
+            Box::new(recorded.map_err(NetError::system("write the recording"))?)
         }
         None if visible => Box::new(RecordedLink::idle(link)),
         None => link,

@@ -13,8 +13,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ferroce_engine::{
-    Arm, AsyncEvent, Counters, Cq, Device, NoTrace, PostError, Qpn, RecvWr, SendWr, Time, TraceSink,
-    VerbsError, Wc,
+    Arm, AsyncEvent, Counters, Cq, Device, PostError, Qpn, RecvWr, SendWr, Time, TraceSink, VerbsError, Wc,
 };
 use ferroce_wire::cm::ServiceId;
 use parking_lot::MutexGuard;
@@ -25,6 +24,7 @@ use notify::Parker;
 use progress::{Kicker, Progress};
 
 use crate::link::{LinkCounters, LinkInfo};
+use crate::record::RunTrace;
 use crate::sys::fork::{Gate, Gated, Moment};
 
 /// A running NIC: a [`Device`] on a link.
@@ -53,7 +53,7 @@ use crate::sys::fork::{Gate, Gated, Moment};
 /// can open a NIC of its own, on the same address too. A thread must not fork inside [`with`](Self::with).
 ///
 /// Dropping a `Nic` closes its sockets and ends its thread.
-pub struct Nic<T: TraceSink = NoTrace> {
+pub struct Nic<T: TraceSink = RunTrace> {
     shared: Arc<Shared<T>>,
     /// Ends with this.
     _progress: Progress<T>,

@@ -18,6 +18,7 @@ use ferroce_engine::TraceSink;
 use nix::sys::signal::SigSet;
 
 use super::Shared;
+use super::core::Core;
 use crate::control::{Control, LONGEST};
 use crate::error::NetError;
 use crate::look::Look;
@@ -90,13 +91,15 @@ fn listen() -> Result<(UnixListener, PathBuf), NetError> {
     }
 }
 
-fn serve<T: TraceSink>(listener: &UnixListener, stop: &AtomicBool, shared: &Weak<Shared<T>>) {
+fn serve<T: TraceSink + 'static>(listener: &UnixListener, stop: &AtomicBool, shared: &Weak<Shared<T>>) {
     while let Ok((mut stream, _)) = listener.accept() {
         let Some(shared) = shared.upgrade().filter(|_| !stop.load(Ordering::Relaxed)) else { return };
         let asked = request(&mut stream);
         let now = shared.clock.now();
         let mut core = shared.core.lock();
-        let answer = asked.map(|asked| asked.and_then(|control| control.apply(core.link.as_mut(), now)));
+        let Core { device, link, .. } = &mut *core;
+        let mut apply = |control: Control| control.apply(device, link.as_mut(), now);
+        let answer = asked.map(|asked| asked.and_then(&mut apply));
         let (snapshot, link, info) = (core.device.snapshot(), core.link.counters(), core.link.info());
         let addresses = core.device.config().gids.clone();
         drop(core);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ferroce_engine::*;
-use ferroce_net::{NetError, Nic, NicBuilder};
+use ferroce_net::{NetError, Nic, NicBuilder, RunTrace};
 
 /// How long anything may take before a test gives up; far more than it needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ pub(crate) fn open(describe: impl Fn(NicBuilder) -> NicBuilder) -> Nic {
 }
 
 /// A queue pair of a NIC with a buffer of its own.
-pub(crate) struct End<T: TraceSink = NoTrace> {
+pub(crate) struct End<T: TraceSink = RunTrace> {
     pub(crate) nic: Nic<T>,
     pub(crate) addr: IpAddr,
     pub(crate) pd: Pd,

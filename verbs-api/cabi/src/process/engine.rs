@@ -1,16 +1,16 @@
 //! The NIC behind a device, and the way of its asynchronous events to the contexts they belong to.
 
 use std::collections::HashMap;
-use std::ffi::{c_uint, c_void};
+use std::ffi::{OsStr, c_uint, c_void};
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
 use ferroce::Context;
 use ferroce_engine::{AsyncEvent, Cq, Dm, Mr, Qpn, Srq};
-use ferroce_net::Nic;
+use ferroce_net::{Format, Nic};
 use parking_lot::Mutex;
 
 use super::device::Device;
@@ -89,7 +89,7 @@ impl Engine {
             builder = builder.address(*address);
         }
         if let Some(path) = &settings.record {
-            builder = builder.record(BufWriter::new(capture_file(path)?));
+            builder = builder.record_as(Format::of(path), BufWriter::new(capture_file(path)?));
         }
         let nic = builder.open().map_err(|error| {
             explain(format_args!("cannot open ferroce{}: {error}", device.index));
@@ -146,15 +146,21 @@ impl Wake for Router {
     }
 }
 
+/// A file's name with the number of this process before what it ends in.
+fn of_this_process(path: &Path) -> PathBuf {
+    let ending = path.extension().map_or("pcap".into(), OsStr::to_string_lossy);
+    path.with_extension(format!("{}.{ending}", std::process::id()))
+}
+
 /// The file as it is called, or with the process number in its name when another process has made that one.
 fn capture_file(path: &Path) -> Result<File, Errno> {
     let create = |path: &Path| File::options().write(true).create_new(true).open(path);
     let opened = create(path).or_else(|error| match error.kind() {
-        ErrorKind::AlreadyExists => create(&path.with_extension(format!("{}.pcap", std::process::id()))),
+        ErrorKind::AlreadyExists => create(&of_this_process(path)),
         _ => Err(error),
     });
     opened.map_err(|error| {
-        explain(format_args!("cannot create the capture file {}: {error}", path.display()));
+        explain(format_args!("cannot create the recording {}: {error}", path.display()));
         Errno(libc::ENODEV)
     })
 }

@@ -123,6 +123,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let (report, trail) = report.map_err(|error| {
         let next = match error {
             OpenError::Io(_) => "check that this is a file that you may read",
+            OpenError::Compressed(_) if args.file.extension().is_some_and(|end| end == "frec") => {
+                "this is a recording: 'ferroce replay FILE' shows it, and panel 8 says why a queue pair died"
+            }
             OpenError::Compressed(_) => "gunzip or unzstd it, or pipe it: 'zcat FILE | ferroce explain -'",
             OpenError::TooShort | OpenError::Unknown(_) => {
                 "make a capture with 'tcpdump -i DEVICE -w FILE.pcap udp port 4791' or with Wireshark"

@@ -37,7 +37,11 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     }
     let shown = usize::from(area.height.saturating_sub(1));
     for (row, (time, from, to)) in qp.path.iter().rev().take(shown).enumerate() {
-        let text = format!(" {:>12} us  {} to {}", micros(*time), from.name(), to.name());
+        let way = match from == to {
+            true => format!("found in {}", to.name()),
+            false => format!("{} to {}", from.name(), to.name()),
+        };
+        let text = format!(" {:>12} us  {way}", micros(*time));
         line(right, 1 + row as u16, buf, &[(&text, Style::new())]);
     }
 }

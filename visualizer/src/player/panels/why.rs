@@ -1,7 +1,7 @@
 //! Why the queue pair that is looked at is in error.
 
 use ferroce::why::of_trace;
-use ferroce_engine::{Time, TraceEvent};
+use ferroce_engine::{QpState, Time, TraceEvent};
 use ferroce_recording::What;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -28,10 +28,12 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         })
         .collect();
     let Some(death) = of_trace(events.iter(), qp.qpn) else {
-        let text = format!(
-            "{host}'s queue pair {:#x} is alive, as far as is known. e goes to the next failure.",
-            qp.qpn.value()
-        );
+        let found = qp.path.back().is_some_and(|(_, from, to)| from == to && *to == QpState::Err);
+        let state = match found {
+            true => "was in error already when the recording began",
+            false => "is alive, as far as is known. e goes to the next failure",
+        };
+        let text = format!("{host}'s queue pair {:#x} {state}.", qp.qpn.value());
         return nothing(area, buf, view, &text);
     };
     let row = sentence(area, 0, buf, view.look.bad(), &death.happened);
