@@ -268,7 +268,13 @@ impl Analysis {
             (ids.get(&index).copied().unwrap_or(0), side)
         });
         findings.drafts.sort_by_key(Draft::first_packet);
-        let (mut told, mut deaths, mut rnr_naks) = (Vec::new(), Vec::new(), BTreeMap::<_, u64>::new());
+        let (mut told, mut deaths) = (Vec::new(), Vec::new());
+        // Of all the capture: the request that was given up stands before the NAKs that led there.
+        let mut rnr_naks = BTreeMap::<_, u64>::new();
+        for draft in findings.drafts.iter().filter(|draft| matches!(draft.detail, Detail::RnrNak { .. })) {
+            let about = draft.connection.map(|index| kept(index, draft.requester));
+            *rnr_naks.entry(about).or_default() += 1;
+        }
         for draft in findings.drafts {
             let Some(index) = draft.connection else {
                 told.push(draft.finish(None, "", ""));
@@ -277,9 +283,8 @@ impl Analysis {
             let (index, requester) = kept(index, draft.requester);
             let (names, id) = (names(&all[index]), ids.get(&index).copied());
             let (requester_name, responder_name) = (names[requester].as_str(), names[1 - requester].as_str());
-            let naks = rnr_naks.entry((index, requester)).or_default();
-            *naks += u64::from(matches!(draft.detail, Detail::RnrNak { .. }));
-            let death = death(&draft, [requester_name, responder_name], *naks);
+            let naks = rnr_naks.get(&Some((index, requester))).copied().unwrap_or(0);
+            let death = death(&draft, [requester_name, responder_name], naks);
             deaths.extend(death.map(|death| Death { connection: id, ..death }));
             told.push(draft.finish(id, requester_name, responder_name));
         }

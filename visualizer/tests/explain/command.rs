@@ -127,6 +127,11 @@ fn a_dead_connection_is_told_in_three_sentences() {
             ["RC_WRITE_ONLY in packet 1", "R_Key 0xdeadbe00"],
         ),
         ("edge/rc_retry_count_7.61to612.pcap", "retries-exhausted", ["57 times", "No packet of 10.77.0.3"]),
+        (
+            "edge/rc_rnr_exhausted.61to612.pcap",
+            "receiver-not-ready",
+            ["after sending it 3 times", "\"receiver not ready\" 3 times"],
+        ),
     ] {
         let output = ferroce(&["explain", "--json", file]);
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
