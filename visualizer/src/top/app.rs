@@ -16,6 +16,9 @@ const LOSS: f64 = 0.01;
 /// Cells of a queue's bar.
 const BAR: u32 = 10;
 
+/// Columns from which on the queues and PSNs of a queue pair stand in one line.
+const WIDE: u16 = 76;
+
 /// A NIC in the list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
@@ -58,7 +61,7 @@ impl Row {
     pub fn line(&self) -> String {
         let address = self.look.addresses.first().map_or(String::new(), ToString::to_string);
         format!(
-            "{:<10.10} {:>7} {address:<15.15} {:>8} {:>8} {:>8} {:>8} {:>6} {:>5}",
+            "{:<10.10} {:>7} {address:<15.15} {:>6} {:>7} {:>6} {:>6} {:>6} {:>4}",
             self.look.name,
             self.look.pid,
             short(self.rate("sent_pkts")),
@@ -73,8 +76,8 @@ impl Row {
     /// What stands over the list.
     pub fn head() -> String {
         format!(
-            "{:<10} {:>7} {:<15} {:>8} {:>8} {:>8} {:>8} {:>6} {:>5}",
-            "NIC", "process", "address", "pkt/s", "B/s out", "pkt/s in", "B/s in", "resent", "QPs"
+            "{:<10} {:>7} {:<15} {:>6} {:>7} {:>6} {:>6} {:>6} {:>4}",
+            "NIC", "process", "address", "out/s", "B out/s", "in/s", "B in/s", "resent", "QPs"
         )
     }
 }
@@ -191,17 +194,23 @@ fn queue_pairs(area: Rect, buf: &mut Buffer, look: &Look, nic: &NicLook) {
     if nic.qps.is_empty() {
         line(area, 0, buf, &[(" It has no queue pairs.", look.faint())]);
     }
-    for (at, qp) in nic.qps.iter().take(usize::from(area.height / 2)).enumerate() {
+    // Queues and PSNs share a line where there is room for both.
+    let lines: u16 = if area.width >= WIDE { 2 } else { 3 };
+    for (at, qp) in nic.qps.iter().take(usize::from(area.height / lines)).enumerate() {
         let QpLook { qpn, state, peer, sends, receives, psns: [unacked, next, expected] } = qp;
+        let top = at as u16 * lines;
         let head = format!(" {qpn:#08x} {state:<5} to {peer:#08x}");
         let style = if state == "ERR" { look.bad() } else { look.strong() };
-        line(area, at as u16 * 2, buf, &[(&head, style)]);
-        let detail = format!(
-            "   SQ {} RQ {} una {unacked:x} next {next:x} wants {expected:x}",
-            bar(look, *sends),
-            bar(look, *receives)
-        );
-        line(area, at as u16 * 2 + 1, buf, &[(&detail, Style::new())]);
+        line(area, top, buf, &[(&head, style)]);
+        let queues = format!("   SQ {} RQ {}", bar(look, *sends), bar(look, *receives));
+        let psns = format!("   una {unacked:x} next {next:x} wants {expected:x}");
+        let rest: &[(&str, Style)] = &[(&queues, Style::new()), (&psns, Style::new())];
+        if lines == 2 {
+            line(area, top + 1, buf, rest);
+        } else {
+            line(area, top + 1, buf, &rest[..1]);
+            line(area, top + 2, buf, &rest[1..]);
+        }
     }
 }
 

@@ -120,7 +120,7 @@ fn signals_leave_the_terminal_as_it_was() {
     if !has_tmux() {
         return;
     }
-    for (program, words) in [(LOST, "PAUSED"), ("demo", "q quit")] {
+    for (program, words) in [(LOST, "PAUSED"), ("demo", "q quit"), ("top", "q quit")] {
         let terminals = ["TERM", "INT", "HUP", "C-c"].map(|end| (end, Terminal::run(program, 80, 24)));
         for (end, terminal) in terminals {
             terminal.wait_for(words);

@@ -193,7 +193,19 @@ fn rates_come_from_two_looks_and_the_screen_shows_them() {
         terminal.draw(|frame| render(frame.area(), frame.buffer_mut(), &look, &top)).unwrap();
         let screen = terminal.backend().to_string();
         if width >= 80 {
-            for word in ["ferroce0", "4711", "2000", "3/128", "ERR", "sent_pkts"] {
+            let whole = [
+                "ferroce0",
+                "4711",
+                "2000",
+                "QPs",
+                "3/128",
+                "wants 9",
+                "ERR",
+                "sent_pkts",
+                "q quit",
+                "r record",
+            ];
+            for word in whole {
                 assert!(screen.contains(word), "{word} at {width}x{height}:\n{screen}");
             }
         }
