@@ -85,11 +85,16 @@ struct Core<T> {
     events: VecDeque<Event>,
     counters: Counters,
     trace: T,
+    /// The latest moment of which it was told, for the trace of verbs that are not told any.
+    latest: Time,
 }
 
 impl<T: TraceSink> Core<T> {
     #[inline]
     fn ctx(&mut self, now: Time) -> Ctx<'_, T> {
+        if T::ENABLED {
+            self.latest = now;
+        }
         Ctx {
             now,
             gids: &self.config.gids,
@@ -128,6 +133,7 @@ impl<T: TraceSink> Device<T> {
                 counters: Counters::default(),
                 config,
                 trace,
+                latest: Time::ZERO,
             },
         }
     }
@@ -150,6 +156,15 @@ impl<T: TraceSink> Device<T> {
     /// The trace sink, to take out what it holds.
     pub fn trace_mut(&mut self) -> &mut T {
         &mut self.core.trace
+    }
+
+    /// Tells the device the time, which only its trace needs: verbs about memory have none, and what they do is traced
+    /// at the latest moment that was told.
+    #[inline]
+    pub fn note_time(&mut self, now: Time) {
+        if T::ENABLED {
+            self.core.latest = now;
+        }
     }
 
     /// The device as it is now, for those who look at it.

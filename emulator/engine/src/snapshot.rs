@@ -6,7 +6,7 @@ use ferroce_wire::{PathMtu, Psn, Qpn};
 
 use crate::counters::Counters;
 use crate::cq::{Arm, CompletionQueue, Cq};
-use crate::memory::{Access, Memory, Pd};
+use crate::memory::{Access, Bind, Memory, Pd};
 use crate::qp::{Qp, QpState, QpType};
 use crate::qps::QpTable;
 use crate::srq::{SharedReceiveQueue, Srq};
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub srqs: Vec<SrqSnapshot>,
     /// Registered memory, by key.
     pub mrs: Vec<MrSnapshot>,
+    /// Memory windows that are bound, by key: what they open, and the queue pair that has bound them.
+    pub windows: Vec<(Bind, Qpn)>,
     /// What was counted so far.
     pub counters: Counters,
 }
@@ -187,6 +189,7 @@ pub(crate) fn take(
             .iter()
             .map(|(key, pd, addr, len, access)| MrSnapshot { key, pd, addr, len, access })
             .collect(),
+        windows: memory.windows().collect(),
         counters: *counters,
     }
 }

@@ -5,7 +5,7 @@
 use ferroce_wire::{Opcode, Psn, Qpn, Syndrome};
 
 use crate::event::AsyncEvent;
-use crate::memory::AccessDenied;
+use crate::memory::{Access, AccessDenied};
 use crate::policy::LossCause;
 use crate::qp::QpState;
 use crate::srq::Srq;
@@ -84,7 +84,7 @@ pub enum DropReason {
     Incomplete,
 }
 
-/// One step of a device's life. Every variant names the queue pair it is about.
+/// One step of a device's life. Every variant names the queue pair it is about, or the key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TraceEvent {
@@ -241,4 +241,40 @@ pub enum TraceEvent {
     },
     /// An asynchronous event was raised.
     Async(AsyncEvent),
+    /// A key opens a memory region now, or another one than before: by a call or a work request.
+    Registered {
+        /// The key. A key with the same upper 24 bits, if there was one, is void.
+        key: u32,
+        /// The address by which its first byte is named.
+        addr: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// Its rights.
+        access: Access,
+    },
+    /// A memory window is bound.
+    Bound {
+        /// Its key. A key with the same upper 24 bits, if there was one, is void.
+        key: u32,
+        /// The key of the region that it opens.
+        region: u32,
+        /// The queue pair that has bound it.
+        qp: Qpn,
+        /// First byte, in the region's addresses.
+        addr: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// What peers may do through it.
+        access: Access,
+    },
+    /// A key opens nothing until it is used again: its window was unbound or shut, its memory taken away.
+    Invalidated {
+        /// The key.
+        key: u32,
+    },
+    /// A registration, a window or a key of its own was given up.
+    Deregistered {
+        /// The key, or one with the same upper 24 bits.
+        key: u32,
+    },
 }

@@ -240,6 +240,7 @@ impl<T: Watch> Fabric<T> {
     /// Calls verbs of a device, and sends what it has to send.
     pub fn with<R>(&mut self, host: HostId, act: impl FnOnce(&mut Device<T>, Time) -> R) -> R {
         let now = self.now;
+        self.hosts[host.0].device.note_time(now);
         let result = act(&mut self.hosts[host.0].device, now);
         self.wake(host);
         self.pump();

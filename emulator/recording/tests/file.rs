@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use ferroce_engine::{
-    AccessDenied, AsyncEvent, DropReason, LossCause, QpEvent, QpState, Time, TraceEvent, TraceSink, Wc,
-    WcStatus,
+    Access, AccessDenied, AsyncEvent, DropReason, LossCause, QpEvent, QpState, Time, TraceEvent, TraceSink,
+    Wc, WcStatus,
 };
 use ferroce_recording::*;
 use ferroce_wire::{ImmDt, NakCode, Opcode, Psn, Qpn, RnrTimer, Syndrome};
@@ -50,6 +50,10 @@ fn records() -> Vec<Record> {
         TraceEvent::Completed { qp, wc },
         TraceEvent::State { qp, from: QpState::Rts, to: QpState::Err },
         TraceEvent::Async(AsyncEvent::Qp(qp, QpEvent::Fatal)),
+        TraceEvent::Registered { key: 0x100, addr: u64::MAX, len: 0, access: Access::all() },
+        TraceEvent::Bound { key: 0x201, region: 0x100, qp, addr: 1, len: 2, access: Access::REMOTE_READ },
+        TraceEvent::Invalidated { key: 0x201 },
+        TraceEvent::Deregistered { key: 0x100 },
     ];
     let device =
         |(at, event)| Record { at: Time::from_nanos(at), host: at as u32 % 2, what: What::Device(event) };
@@ -152,10 +156,11 @@ fn records_of_a_later_version_are_passed_over_and_later_files_refused() {
     let head =
         r#"{"format":"ferroce-recording","version":1,"hosts":[{"name":"a","addresses":[]}],"mood":"good"}"#;
     let known = r#"{"t":5,"host":0,"device":{"PostSend":{"qp":1,"wr_id":7,"colour":"red"}}}"#;
-    let file = lines(&[head, r#"{"t":4,"host":0,"weather":"rain"}"#, known]);
+    let event = r#"{"t":4,"host":0,"device":{"Dreamt":{"qp":1}}}"#;
+    let file = lines(&[head, r#"{"t":4,"host":0,"weather":"rain"}"#, event, known]);
     let mut reader = Reader::open(&file[..]).unwrap();
     assert_eq!(reader.next_record().unwrap().unwrap().at, Time::from_nanos(5));
-    assert_eq!((reader.next_record().unwrap(), reader.unknown()), (None, 1));
+    assert_eq!((reader.next_record().unwrap(), reader.unknown()), (None, 2));
 
     let newer = lines(&[r#"{"format":"ferroce-recording","version":2}"#]);
     assert!(matches!(Reader::open(&newer[..]), Err(OpenError::Newer(2))));

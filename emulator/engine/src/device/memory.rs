@@ -3,7 +3,7 @@
 use super::Device;
 use crate::error::VerbsError;
 use crate::memory::{Access, Advice, Dm, Mr, MrChange, MrInit, MwType, Pd, Region};
-use crate::trace::TraceSink;
+use crate::trace::{TraceEvent, TraceSink};
 use crate::work::Sge;
 
 impl<T: TraceSink> Device<T> {
@@ -12,6 +12,7 @@ impl<T: TraceSink> Device<T> {
         self.domain(pd)?;
         let mr = self.core.memory.register(&mut self.rng, pd, init)?;
         self.domain(pd)?.users += 1;
+        self.trace_registered(mr.lkey);
         Ok(mr)
     }
 
@@ -20,6 +21,7 @@ impl<T: TraceSink> Device<T> {
     pub fn dereg_mr(&mut self, lkey: u32) -> Result<(), VerbsError> {
         let pd = self.core.memory.deregister(lkey)?;
         self.domain(pd)?.users -= 1;
+        self.trace_key(TraceEvent::Deregistered { key: lkey });
         Ok(())
     }
 
@@ -46,6 +48,7 @@ impl<T: TraceSink> Device<T> {
         let (old, new) = self.core.memory.reregister(lkey, change)?;
         self.domain(old)?.users -= 1;
         self.domain(new)?.users += 1;
+        self.trace_registered(lkey);
         Ok(())
     }
 
@@ -115,6 +118,7 @@ impl<T: TraceSink> Device<T> {
         self.domain(pd)?;
         let mr = self.core.memory.register_dm(&mut self.rng, pd, dm, (offset, len), access)?;
         self.domain(pd)?.users += 1;
+        self.trace_registered(mr.lkey);
         Ok(mr)
     }
 
@@ -131,6 +135,17 @@ impl<T: TraceSink> Device<T> {
     pub fn dealloc_mw(&mut self, rkey: u32) -> Result<(), VerbsError> {
         let pd = self.core.memory.dealloc_window(rkey)?;
         self.domain(pd)?.users -= 1;
+        self.trace_key(TraceEvent::Deregistered { key: rkey });
         Ok(())
+    }
+
+    fn trace_registered(&mut self, key: u32) {
+        let latest = self.core.latest;
+        self.core.ctx(latest).trace_registered(key);
+    }
+
+    fn trace_key(&mut self, event: TraceEvent) {
+        let latest = self.core.latest;
+        self.core.ctx(latest).trace(|| event);
     }
 }

@@ -77,6 +77,21 @@ impl Access {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Access {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.bits())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Access {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Access, D::Error> {
+        // A later version may know more rights; these are kept, and mean nothing here.
+        u32::deserialize(deserializer).map(Access::from_bits_retain)
+    }
+}
+
 /// What a protection domain is made of.
 #[derive(Clone, Debug)]
 pub struct Domain {
@@ -235,6 +250,22 @@ impl Memory {
             done += len;
         }
         Ok(())
+    }
+
+    /// What a key's region is: address, length and rights.
+    pub(crate) fn registered(&self, key: u32) -> Option<(u64, u64, Access)> {
+        match self.keys.get(key) {
+            Some(Entry::Region(r)) => Some((r.iova, r.region.len(), r.access)),
+            _ => None,
+        }
+    }
+
+    /// Windows that are bound: what was asked for, and by which queue pair.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = (Bind, Qpn)> {
+        self.keys.iter().filter_map(|(_, entry)| match entry {
+            Entry::Window(window) => window.bound(),
+            Entry::Region(_) | Entry::Free(_) => None,
+        })
     }
 
     /// Registered regions: key, domain, address, length and rights.

@@ -46,6 +46,11 @@ struct Bound {
 }
 
 impl Window {
+    /// What it opens, and on which queue pair it was bound.
+    pub(super) fn bound(&self) -> Option<(Bind, Qpn)> {
+        self.bound.map(|bound| (bound.bind, bound.qp))
+    }
+
     pub(super) fn pd(&self) -> Pd {
         self.pd
     }

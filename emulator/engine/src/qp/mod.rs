@@ -7,6 +7,7 @@ mod completer;
 mod congestion;
 mod ending;
 mod init;
+mod local;
 mod plan;
 mod receives;
 mod requester;
@@ -69,8 +70,13 @@ pub(crate) struct Ctx<'a, T> {
 
 impl<T: TraceSink> Ctx<'_, T> {
     #[inline]
+    fn is_watched(&self) -> bool {
+        T::ENABLED && self.trace.is_on()
+    }
+
+    #[inline]
     pub(crate) fn trace(&mut self, event: impl FnOnce() -> TraceEvent) {
-        if T::ENABLED && self.trace.is_on() {
+        if self.is_watched() {
             self.trace.event(self.now, event());
         }
     }

@@ -323,19 +323,7 @@ impl Requester {
                 if self.is_blocked() {
                     break;
                 }
-                let (pd, qp) = conn.accessor();
-                match wqe.op {
-                    SendOp::BindMw(bind) if !ctx.memory.bind(pd, qp, &bind) => {
-                        return Err(WcStatus::MwBindErr);
-                    }
-                    SendOp::RegMr { key, access } if !ctx.memory.register_staged(pd, key, access) => {
-                        return Err(WcStatus::MwBindErr);
-                    }
-                    SendOp::LocalInv(rkey) => {
-                        ctx.memory.invalidate(rkey, pd, qp).map_err(|_| WcStatus::LocQpOpErr)?;
-                    }
-                    _ => {}
-                }
+                ctx.change_keys(wqe.op, conn.accessor())?;
                 let first = self.next;
                 if let Some(wqe) = self.sq.get_mut(self.cursor) {
                     (wqe.started, wqe.first) = (true, first);

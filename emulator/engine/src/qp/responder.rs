@@ -347,7 +347,7 @@ impl Responder {
         };
         let invalidated = headers.ieth.map(|ieth| ieth.rkey);
         if let Some(rkey) = invalidated
-            && let Err(denied) = ctx.memory.invalidate(rkey, accessor.0, accessor.1)
+            && let Err(denied) = ctx.invalidate(rkey, accessor)
         {
             return Self::cannot_invalidate(conn, headers.bth.psn, denied, taken, ctx);
         }

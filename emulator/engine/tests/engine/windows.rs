@@ -47,6 +47,60 @@ fn a_window_opens_its_part_of_the_region_and_no_more() {
     }
 }
 
+/// What end 1 has told of its keys.
+fn told(pair: &Pair) -> Vec<TraceEvent> {
+    let about_keys = |event: &TraceEvent| {
+        matches!(event, TraceEvent::Registered { .. } | TraceEvent::Bound { .. })
+            || matches!(event, TraceEvent::Invalidated { .. } | TraceEvent::Deregistered { .. })
+    };
+    pair.ends[1].device.trace().iter().map(|(_, event)| *event).filter(about_keys).collect()
+}
+
+#[test]
+fn those_who_watch_are_told_what_becomes_of_keys() {
+    let (mut pair, first) = with_window(MwType::Type2);
+    let key = bind(&mut pair, 10, first);
+    pair.send(1, 11, SendOp::LocalInv(key), &[]);
+    pair.settle();
+    let end = &mut pair.ends[1];
+    let (addr, region, qp) = (end.buffer.addr(), end.mr.lkey, end.qp);
+    end.device.note_time(Time::from_micros(5_000_000));
+    end.device.dealloc_mw(key).unwrap();
+    let access = Access::LOCAL_WRITE;
+    end.device.rereg_mr(region, MrChange { access: Some(access), ..MrChange::default() }).unwrap();
+    end.device.dereg_mr(region).unwrap();
+    end.device.dereg_mr(region).unwrap_err();
+    let opens = |access| TraceEvent::Registered { key: region, addr, len: 1 << 16, access };
+    let access_through = Access::REMOTE_WRITE | Access::REMOTE_READ;
+    let expected = [
+        opens(Access::LOCAL_WRITE | Access::MW_BIND),
+        TraceEvent::Bound { key, region, qp, addr: addr + 128, len: 64, access: access_through },
+        TraceEvent::Invalidated { key },
+        TraceEvent::Deregistered { key },
+        opens(access),
+        TraceEvent::Deregistered { key: region },
+    ];
+    assert_eq!(told(&pair), expected);
+    let last = pair.ends[1].device.trace().last().unwrap();
+    assert_eq!(last.0, Time::from_micros(5_000_000), "verbs about memory have no time of their own");
+}
+
+#[test]
+fn a_window_of_no_bytes_and_a_refused_binding() {
+    let (mut pair, first) = with_window(MwType::Type1);
+    let key = bind(&mut pair, 10, first);
+    let end = &pair.ends[1];
+    let nothing =
+        Bind { rkey: key, region: end.mr.lkey, addr: end.buffer.addr(), len: 0, access: Access::empty() };
+    pair.send(1, 11, SendOp::BindMw(nothing), &[]);
+    pair.settle();
+    assert_eq!(told(&pair).last(), Some(&TraceEvent::Invalidated { key }));
+    let before = told(&pair).len();
+    pair.send(1, 12, SendOp::BindMw(Bind { len: 1 << 30, ..nothing }), &[]);
+    pair.settle();
+    assert_eq!(told(&pair).len(), before, "nothing came of it");
+}
+
 #[test]
 fn a_window_gives_only_the_rights_it_was_bound_with() {
     let (mut pair, rkey) = with_window(MwType::Type1);

@@ -93,6 +93,7 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
         self.shared.call(|core, now| {
             // What is about to be done may be to destroy the queue pair that still has something to say.
             core.pay_debt(now);
+            core.device.note_time(now);
             let result = act(&mut core.device, now);
             core.transmit(now);
             result

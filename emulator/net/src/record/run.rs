@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ferroce_engine::{Device, Time, TraceEvent, TraceSink};
+use ferroce_engine::{Bind, Device, MrSnapshot, Time, TraceEvent, TraceSink};
 use ferroce_recording::{Arrived, Header, HostRecord, PacketRecord, Record, Recording, What};
 
 use super::Sighting;
@@ -40,7 +40,14 @@ impl RunLog {
         let began = u64::try_from(since_1970(now).as_nanos()).ok();
         let header = Header { began, ..Header::new(hosts, false) };
         let log = RunLog { recording: Recording::new(out, &header)?, born: fork::generation() };
-        for qp in device.snapshot().qps {
+        let found = device.snapshot();
+        for MrSnapshot { key, addr, len, access, .. } in found.mrs {
+            log.event(now, TraceEvent::Registered { key, addr, len, access });
+        }
+        for (Bind { rkey: key, region, addr, len, access }, qp) in found.windows {
+            log.event(now, TraceEvent::Bound { key, region, qp, addr, len, access });
+        }
+        for qp in found.qps {
             log.event(now, TraceEvent::State { qp: qp.qpn, from: qp.state, to: qp.state });
         }
         Ok(log)
