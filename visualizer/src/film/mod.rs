@@ -7,6 +7,7 @@
 mod capture;
 mod ends;
 mod find;
+mod keys;
 mod load;
 mod memory;
 mod network;
@@ -22,6 +23,7 @@ use ferroce_engine::Time;
 use ferroce_recording::{Header, HostRecord, Record, SwitchHeader, What, Writer};
 
 pub use find::Goal;
+pub use keys::{KeyScene, Keys};
 pub use load::{LoadError, load};
 pub use memory::{Access, Key, LINE, Memory, Place};
 pub use network::NetworkStory;

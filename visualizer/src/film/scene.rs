@@ -8,7 +8,7 @@ use ferroce_wire::{Opcode, Packet, Psn, Syndrome};
 
 use super::side::{QpScene, SHOWN, is_receive};
 use super::switch::PortScene;
-use super::{Film, tell};
+use super::{Film, Keys, keys, tell};
 
 /// Packets in the ladder: more than a terminal has lines.
 const RUNGS: usize = 256;
@@ -39,6 +39,8 @@ pub struct HostScene {
     pub qps: BTreeMap<Qpn, QpScene>,
     /// Receives of its shared queues, oldest first: the callers' numbers.
     pub srqs: Vec<(Srq, VecDeque<u64>)>,
+    /// What its keys of memory open.
+    pub keys: Keys,
     /// What was counted, by name, in the order of the names.
     pub counts: BTreeMap<&'static str, u64>,
     /// Said to be sent, not seen leaving: whether each had been sent before.
@@ -101,6 +103,7 @@ impl Scene {
             }
             What::Device(event) => {
                 scene.shared(event);
+                keys::play(&mut scene.keys, event);
                 if let Some(qpn) = queue_pair(event) {
                     let qp = scene.qps.entry(qpn).or_insert_with(|| QpScene { qpn, ..QpScene::default() });
                     qp.play(frame.at, event);

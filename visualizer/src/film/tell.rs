@@ -115,6 +115,14 @@ fn device(event: &TraceEvent) -> String {
             format!("queue pair goes from {} to {}", from.name(), to.name())
         }
         TraceEvent::Async(event) => format!("raises {event:?}"),
+        TraceEvent::Registered { key, addr, len, .. } => {
+            format!("registers {len} bytes at {addr:#x}, key {key:#010x}")
+        }
+        TraceEvent::Bound { key, region, addr, len, .. } => {
+            format!("binds window {key:#010x}: {len} bytes at {addr:#x} of region {region:#010x}")
+        }
+        TraceEvent::Invalidated { key } => format!("shuts {key:#010x}, which opens nothing now"),
+        TraceEvent::Deregistered { key } => format!("gives up key {key:#010x}"),
         // What a newer engine tells.
         other => format!("{other:?}"),
     }

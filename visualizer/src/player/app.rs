@@ -43,6 +43,7 @@ pub struct App {
     entry: Option<(char, String)>,
     search: Option<Goal>,
     message: String,
+    overview: String,
     help: bool,
     over: bool,
 }
@@ -51,6 +52,7 @@ impl App {
     /// At the beginning, with time standing still.
     pub fn new(film: Film, look: Look) -> App {
         let message = film.remarks.first().cloned().unwrap_or_default();
+        let overview = overview(&film);
         App {
             look,
             timeout: film.origin.as_ref().and_then(Origin::timeout),
@@ -68,6 +70,7 @@ impl App {
             entry: None,
             search: None,
             message,
+            overview,
             help: false,
             over: false,
         }
@@ -105,6 +108,7 @@ impl App {
             help: self.help,
             entry: self.entry.as_ref().map(|(prompt, text)| (*prompt, text.as_str())),
             message: &self.message,
+            overview: &self.overview,
         }
     }
 
@@ -308,4 +312,27 @@ impl App {
             None => self.message = format!("'{text}' is no number of an event, and no part as 50%."),
         }
     }
+}
+
+/// What there is in a film, and the keys that lead there.
+fn overview(film: &Film) -> String {
+    let kinds = [
+        (Goal::Loss, ["loss", "losses"], 'd'),
+        (Goal::Nak, ["NAK", "NAKs"], 'a'),
+        (Goal::Retransmission, ["packet sent again", "packets sent again"], 'r'),
+        (Goal::Failure, ["failure", "failures"], 'e'),
+    ];
+    let told = kinds.map(|(goal, [one, more], key)| {
+        match film.frames.iter().filter(|frame| goal.is(film, frame)).count() {
+            0 => format!("no {one}"),
+            1 => format!("1 {one} ({key})"),
+            count => format!("{count} {more} ({key})"),
+        }
+    });
+    let events = film.frames.len();
+    format!(
+        "This is the beginning of {events} events: {}. The key in brackets goes there, its capital back; l goes on by one \
+         event, space lets time run.",
+        told.join(", ")
+    )
 }

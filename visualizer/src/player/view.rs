@@ -95,6 +95,8 @@ pub struct View<'a> {
     pub entry: Option<(char, &'a str)>,
     /// What to tell the user.
     pub message: &'a str,
+    /// What there is in the film, and the keys that lead there.
+    pub overview: &'a str,
 }
 
 impl<'a> View<'a> {

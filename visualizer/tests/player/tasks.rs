@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use ferroce_engine::{Access, Qpn, TraceEvent};
+use ferroce_recording::{Record, What};
 use ferroce_visualizer::player::App;
 
 use crate::{UNICODE, draw, lost_packet, press, refused};
@@ -39,7 +41,7 @@ fn back_and_forth() {
     task(&mut app, "G", &["t="]);
     let end = draw(&app, 80, 24);
     task(&mut app, ":7\n", &["e7/"]);
-    task(&mut app, ":50%\n", &["e21/", "PAUSED"]);
+    task(&mut app, ":50%\n", &["e22/", "PAUSED"]);
     task(&mut app, ":100%\n", &[]);
     assert_eq!(draw(&app, 80, 24), end);
     task(&mut app, ":far\n", &["'far' is no number"]);
@@ -79,7 +81,7 @@ fn the_past_is_changed_and_compared() {
     let mut app = App::new(lost_packet(), UNICODE);
     task(&mut app, "dv9", &["CHANGED", "as it was", ">changed", "*     0.353 A SEND_MIDDLE 011"]);
     task(&mut app, "b", &[">as it was"]);
-    task(&mut app, "r", &["SEND_MIDDLE 011", "e28/"]);
+    task(&mut app, "r", &["SEND_MIDDLE 011", "e30/"]);
     task(&mut app, "bgr", &["There is none after this"]);
     let mut app = App::new(refused(), UNICODE);
     task(&mut app, "b", &["There is only one"]);
@@ -91,10 +93,31 @@ fn the_past_is_changed_and_compared() {
 fn why_a_queue_pair_died() {
     let mut app = App::new(refused(), UNICODE);
     task(&mut app, "8", &["No queue pair is known yet"]);
-    task(&mut app, "l", &["alive"]);
+    task(&mut app, "lll", &["alive"]);
     task(&mut app, "G", &["went from RTS to ERR", "RemAccessErr", "R_Key"]);
     task(&mut app, "o", &["refused the peer"]);
-    task(&mut app, "5", &["B DENIED 0x", "1 denied"]);
+    task(&mut app, "5", &["B DENIED 0x", "opens nothing, 1 denied"]);
+}
+
+#[test]
+fn memory_that_nobody_has_touched_is_there_and_windows_come_and_go() {
+    let mut film = lost_packet();
+    let device = |at, event| Record { at, host: 1, what: What::Device(event) };
+    let end = film.frames.last().unwrap().at;
+    let (key, region, qp) = (0x201, 0x100, Qpn::new(0x10));
+    let bound = TraceEvent::Bound { key, region, qp, addr: 0x1_0000, len: 64, access: Access::REMOTE_READ };
+    let events = [bound, TraceEvent::Invalidated { key }, TraceEvent::Deregistered { key: region }];
+    film.frames.extend(events.map(|event| device(end, event)));
+    let mut app = App::new(film, UNICODE);
+    task(&mut app, "5", &["No memory is known"]);
+    task(&mut app, "d", &["A key 0x00000100 wra 0x10000..0x10fa0, untouched", "B key 0x00000100 wra"]);
+    task(&mut app, "Ghh", &["window in 0x00000100 -r- 0x10000..0x10040, untouched"]);
+    task(&mut app, "l", &["B key 0x00000201 opens nothing now"]);
+    task(
+        &mut app,
+        "l2",
+        &["B gives up key 0x00000100", "B shuts 0x00000201", "B binds window 0x00000201: 64 bytes"],
+    );
 }
 
 fn ferroce(args: &[&str]) -> std::process::Output {

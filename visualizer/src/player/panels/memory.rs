@@ -1,19 +1,23 @@
-//! Remote memory: its bytes around the latest access, who touched which, and what was denied.
+//! Memory that peers can name: its bytes around the latest access, what each key opens, who touched which bytes, and
+//! what was denied.
 
+use std::cmp::Reverse;
+
+use ferroce_engine::Access;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::super::view::View;
 use super::{micros, nothing};
-use crate::film::{LINE, Memory};
+use crate::film::{Key, KeyScene, LINE, Memory};
 use crate::tui::screen::line;
 
 /// Draws the bytes above, and the latest accesses below, the newest at the bottom.
 pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     let memory = Memory::at(view.film, view.scene.position);
-    if memory.accesses.is_empty() {
-        return nothing(area, buf, view, "No packet has named remote memory yet.");
+    if memory.accesses.is_empty() && view.scene.hosts.iter().all(|host| host.keys.is_empty()) {
+        return nothing(area, buf, view, "No memory is known, and no packet has named any.");
     }
     let dumped = bytes(area, buf, view, &memory);
     let dumped = dumped + keys(area, dumped, buf, view, &memory);
@@ -26,24 +30,78 @@ pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     }
 }
 
-/// The keys of regions and windows, those denied first: what was touched by them, and how often. Says how many rows
-/// that took.
+/// The keys of regions and windows, those first that were denied or used: what they open to peers, and how often they
+/// were used. Says how many rows that took.
 fn keys(area: Rect, row: u16, buf: &mut Buffer, view: &View<'_>, memory: &Memory) -> u16 {
-    let rows = (area.height / 4).max(1);
-    let mut keys: Vec<_> = memory.keys.iter().collect();
-    keys.sort_by_key(|(_, key)| std::cmp::Reverse(key.denied));
-    for (at, ((owner, rkey), key)) in (row..row + rows).zip(&keys) {
-        let owner = view.name(*owner as usize);
-        let range =
-            key.range.map_or("nothing touched".to_owned(), |(from, to)| format!("{from:#x}..{to:#x}"));
-        let text = format!(
-            " {owner} R_Key {rkey:#010x} {range}, {} written, {} read, {} denied",
-            key.writes, key.reads, key.denied
-        );
-        let style = if key.denied > 0 { view.look.bad() } else { view.look.strong() };
-        line(area, at, buf, &[(&text, style)]);
+    let keys = known(view, memory);
+    // Accesses have a third of the panel, if there are so many.
+    let accesses = (memory.accesses.len() as u16).min(area.height / 3);
+    let shown = keys.len().min(usize::from(area.height.saturating_sub(row + accesses).max(1)));
+    for (index, known) in keys.iter().take(shown).enumerate() {
+        let mut text = known.text(view);
+        if index + 1 == shown && shown < keys.len() {
+            text.push_str(&format!("; {} more", keys.len() - shown));
+        }
+        let style = if known.used.denied > 0 { view.look.bad() } else { view.look.strong() };
+        line(area, row + index as u16, buf, &[(&text, style)]);
     }
-    rows.min(keys.len() as u16)
+    shown as u16
+}
+
+/// What is known of a key: from its owner, if that tells, and from the packets that named it.
+struct Known {
+    owner: usize,
+    rkey: u32,
+    opens: Option<KeyScene>,
+    used: Key,
+}
+
+/// All keys, those of most interest first.
+fn known(view: &View<'_>, memory: &Memory) -> Vec<Known> {
+    let mut all: Vec<Known> = Vec::new();
+    for (owner, host) in view.scene.hosts.iter().enumerate() {
+        for opens in host.keys.values() {
+            let used = memory.keys.get(&(owner as u32, opens.key)).copied().unwrap_or_default();
+            all.push(Known { owner, rkey: opens.key, opens: Some(*opens), used });
+        }
+    }
+    for ((owner, rkey), used) in &memory.keys {
+        let owner = *owner as usize;
+        if !all.iter().any(|known| (known.owner, known.rkey) == (owner, *rkey)) {
+            all.push(Known { owner, rkey: *rkey, opens: None, used: *used });
+        }
+    }
+    all.sort_by_key(|known| Reverse((known.used.denied, known.used.writes + known.used.reads)));
+    all
+}
+
+impl Known {
+    fn text(&self, view: &View<'_>) -> String {
+        let Known { owner, rkey, opens, used } = self;
+        let span = |(from, to): (u64, u64)| format!("{from:#x}..{to:#x}");
+        let tells = view.scene.hosts.get(*owner).is_some_and(|host| !host.keys.is_empty());
+        let what = match opens {
+            // Its owner has told of others.
+            None if tells => "opens nothing".to_owned(),
+            None => used.range.map_or("unknown".to_owned(), span),
+            Some(KeyScene { open: false, .. }) => "opens nothing now".to_owned(),
+            Some(KeyScene { addr, len, access, window, .. }) => {
+                let kind = window.map_or(String::new(), |(region, _)| format!("window in {region:#010x} "));
+                format!("{kind}{} {}", rights(*access), span((*addr, addr.saturating_add(*len))))
+            }
+        };
+        let counts = [(used.denied, "denied"), (used.writes, "written"), (used.reads, "read")];
+        let counts: Vec<String> =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let counts = if counts.is_empty() { "untouched".to_owned() } else { counts.join(", ") };
+        format!(" {} key {rkey:#010x} {what}, {counts}", view.name(*owner))
+    }
+}
+
+/// What peers may do: write, read, use atomics.
+fn rights(access: Access) -> String {
+    let letters = [(Access::REMOTE_WRITE, 'w'), (Access::REMOTE_READ, 'r'), (Access::REMOTE_ATOMIC, 'a')];
+    letters.map(|(right, letter)| if access.contains(right) { letter } else { '-' }).iter().collect()
 }
 
 /// The bytes around the latest access, which are marked; says how many rows that took.

@@ -17,7 +17,9 @@ const CELL: usize = 6;
 pub(super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
     let look = view.look;
     let Some((host, _, qp)) = view.qp() else {
-        return nothing(area, buf, view, "No queue pair is known yet.");
+        let begins = view.scene.position == 0;
+        let text = if begins { view.overview } else { "No queue pair is known yet." };
+        return nothing(area, buf, view, text);
     };
     let show = |psn: Option<Psn>| psn.map_or("---".to_owned(), short);
     let text = format!(
