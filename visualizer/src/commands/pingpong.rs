@@ -7,6 +7,7 @@ mod side_channel;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 
 use ferroce::{FaultRates, Faults, PathMtu};
 use ferroce_visualizer::demo::Chance;
@@ -53,6 +54,10 @@ Examples:
   # Every byte of 64 KiB messages checked while packets get lost
   ferroce pingpong -s 65536 --verify
   ferroce pingpong -s 65536 --verify --drop 5% --seed 7 localhost
+
+  # What this side did and saw, to be walked through in both directions
+  ferroce pingpong -n 3 --drop 10% --record game.frec localhost
+  ferroce replay game.frec
 
   # Latency of small messages, polled for and slept for
   ferroce pingpong -s 8 -n 10000 localhost
@@ -132,6 +137,11 @@ pub(crate) struct Args {
     /// Decides which packets are lost
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+
+    /// Record into this file: a name in .frec gets packets and what the NIC does, for 'ferroce replay', any other a
+    /// capture of the packets
+    #[arg(long, value_name = "FILE.frec|FILE.pcap")]
+    record: Option<PathBuf>,
 
     /// Accepted as by the original; memory is never pinned here
     #[arg(short, long, hide_short_help = true)]
@@ -310,7 +320,8 @@ impl Args {
         let rates = FaultRates { drop: self.drop.value(), ..FaultRates::NONE };
         let faults = Faults { seed: self.seed, transmit: rates, receive: rates };
         let path_mtu = (self.qp != Transport::Ud).then_some(self.mtu);
-        Equipment { path_mtu, faults, personality: self.nature.personality.clone() }
+        let (personality, record) = (self.nature.personality.clone(), self.record.clone());
+        Equipment { path_mtu, faults, personality, record }
     }
 
     fn size(&self) -> u32 {

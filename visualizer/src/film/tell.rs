@@ -39,12 +39,22 @@ pub(crate) fn label(opcode: Opcode, psn: Psn, syndrome: Option<Syndrome>) -> Str
     match syndrome {
         Some(Syndrome::RnrNak { .. }) => format!("RNR NAK {psn}"),
         Some(Syndrome::Nak(NakCode::PsnSequence)) => format!("NAK sequence {psn}"),
-        Some(Syndrome::Nak(code)) => format!("NAK {code} {psn}"),
+        Some(Syndrome::Nak(code)) => format!("NAK {} {psn}", refusal(code)),
         _ if opcode == Opcode::RC_ACKNOWLEDGE => format!("ACK {psn}"),
         _ => {
             let name = opcode.name();
             format!("{} {psn}", name.strip_prefix("RC_").unwrap_or(name))
         }
+    }
+}
+
+/// What a NAK is about, in a word where there is one: the ladder has little room.
+fn refusal(code: NakCode) -> String {
+    match code {
+        NakCode::RemoteAccess => "access".to_owned(),
+        NakCode::InvalidRequest => "invalid".to_owned(),
+        NakCode::RemoteOperational => "operation".to_owned(),
+        other => other.to_string(),
     }
 }
 

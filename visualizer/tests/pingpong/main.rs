@@ -101,6 +101,38 @@ fn both_sides_print_what_the_originals_print() {
 }
 
 #[test]
+fn a_game_is_recorded_and_replayed() {
+    let file = std::env::temp_dir().join(format!("ferroce-game-{}.frec", std::process::id()));
+    let place = Place::new();
+    let server =
+        place.serve(Some(place.server), &["-n", "5", "-s", "3000", "--record", file.to_str().unwrap()]);
+    let flags = ["-n", "5", "-s", "3000", &place.server.to_string()];
+    let client = place.command(Some(place.client), &flags).output().unwrap();
+    assert_ended_well(&[server.wait_with_output().unwrap(), client]);
+    let replay = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferroce"));
+        let output = command.args(["replay", "--plain"]).args(args).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    let told = replay(&[file.to_str().unwrap()]);
+    for words in [
+        "registers ",
+        "queue pair goes from RTR to RTS",
+        "posts send request",
+        "SEND_FIRST",
+        "has done message 5",
+        "completes request",
+        &format!("{} SEND_LAST", place.client),
+        "Recorded at ferroce0's end",
+    ] {
+        assert!(told.contains(words), "no {words:?} in {told}");
+    }
+    assert!(!told.contains("lost on its way"), "{told}");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn every_size_and_mtu_arrives_intact() {
     for (size, mtu) in [("0", "256"), ("1", "4096"), ("4097", "512"), ("100000", "1024")] {
         let outputs = Place::new().play(&["-n", "10", "-s", size, "-m", mtu, "-e", "-c", "--verify"]);

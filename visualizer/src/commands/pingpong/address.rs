@@ -1,6 +1,7 @@
 //! Which address the NIC of a ping-pong gets.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use ferroce::{Attachment, Context, Faults, Interface, NetError, Nic, PathMtu, Personality};
 use ferroce_visualizer::machine::{NetworkInterface, interfaces, source_towards};
@@ -23,6 +24,8 @@ pub(super) struct Equipment {
     pub path_mtu: Option<PathMtu>,
     pub faults: Faults,
     pub personality: Personality,
+    /// The file that the NIC records into.
+    pub record: Option<PathBuf>,
 }
 
 /// Addresses of 127.0.0.0/8 to try when both programs run on this machine.
@@ -40,16 +43,20 @@ impl Wish {
     pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<(Context, u8), Failure> {
         let builder = || {
             let nic = Nic::builder().visible().faults(with.faults).personality(with.personality.clone());
-            if let Some(mtu) = with.path_mtu { nic.path_mtu(mtu) } else { nic }
+            let nic = if let Some(mtu) = with.path_mtu { nic.path_mtu(mtu) } else { nic };
+            match &with.record {
+                Some(path) => nic.record_to(path).map_err(|error| failure(&error)),
+                None => Ok(nic),
+            }
         };
         if let Some(link) = &self.link {
             let gid_index = gid_of(&link.addresses(), self.gid_index, peer)?;
-            let nic = builder().attach(link.clone()).open().map_err(|error| failure(&error))?;
+            let nic = builder()?.attach(link.clone()).open().map_err(|error| failure(&error))?;
             return Ok((Context::new(nic), gid_index));
         }
         let mut candidates = self.candidates(peer)?.into_iter().peekable();
         while let Some(address) = candidates.next() {
-            match builder().address(address).open() {
+            match builder()?.address(address).open() {
                 Err(NetError::PortInUse { rxe: false, .. }) if candidates.peek().is_some() => {}
                 Ok(nic) => return Ok((Context::new(nic), 0)),
                 Err(error) => return Err(failure(&error)),

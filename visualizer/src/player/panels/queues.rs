@@ -52,8 +52,10 @@ pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         } else {
             (look.bad(), look.glyphs.end)
         };
-        let status = if wc.status == WcStatus::Success { String::new() } else { format!(" {:?}", wc.status) };
-        let text = format!("  {mark} #{} at {}{status}", wc.wr_id, super::micros(*time));
+        // What went wrong must not be cut off.
+        let status =
+            if wc.status == WcStatus::Success { "at".to_owned() } else { format!("{:?}", wc.status) };
+        let text = format!("  {mark} #{} {status} {}", wc.wr_id, super::micros(*time));
         line(area, row + 2 + at as u16, buf, &[(&text, style)]);
     }
 }
