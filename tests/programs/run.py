@@ -275,10 +275,12 @@ def multicast():
 
 
 def directory_as_told():
-    """Everything that runs make lies in the directory that they are told."""
+    """Everything that runs make lies in the directory that they are told, wherever programs go."""
     with tempfile.TemporaryDirectory() as directory:
-        out = subprocess.run([FERROCE, 'run', '--address', '127.0.0.1', '--', 'sh', '-c', 'echo $FERROCE_SYSFS $LD_PRELOAD'],
-                             env={**os.environ, 'FERROCE_RUNTIME_DIR': directory}, capture_output=True, text=True).stdout
+        above, name = os.path.split(directory)
+        print_all = ['sh', '-c', 'echo $FERROCE_RUNTIME_DIR $FERROCE_SYSFS $LD_PRELOAD']
+        out = subprocess.run([FERROCE, 'run', '--address', '127.0.0.1', '--', *print_all], cwd=above,
+                             env={**os.environ, 'FERROCE_RUNTIME_DIR': name}, capture_output=True, text=True).stdout
         elsewhere = [word for word in re.split('[ :]', out.strip()) if not word.startswith(directory)]
     verdict('passed' if out and not elsewhere else 'failed', 'FERROCE_RUNTIME_DIR', ' '.join(elsewhere))
 

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -23,6 +23,8 @@ const NAMES: [&str; 4] = ["libibverbs.so.1", "librdmacm.so.1", "libibverbs.so", 
 
 /// The directories of a run.
 pub(super) struct Files {
+    /// In which the others lie.
+    root: PathBuf,
     /// With the libraries.
     lib: PathBuf,
     /// What stands for `/sys`.
@@ -37,12 +39,14 @@ impl Files {
         let failed = |error: io::Error| {
             Failure::new(format_args!("cannot make files in {}: {error}", root.display()), next)
         };
+        // Programs may change their working directory.
+        let root = absolute(&root).map_err(failed)?;
         let text: Vec<String> = devices.iter().map(wishes::text).collect();
         let lib = root.join(format!("lib-{}", name_of(&library.to_string_lossy())));
         let sys = root.join(format!("sys-{}", name_of(&text.join(" "))));
         private(&lib).and_then(|()| link(library, &lib)).map_err(failed)?;
         describe_all(&root, &sys, devices).map_err(failed)?;
-        Ok(Files { lib, sys })
+        Ok(Files { root, lib, sys })
     }
 
     /// Has a program find them, and preload `another` library besides.
@@ -56,6 +60,9 @@ impl Files {
         }
         command.env("LD_PRELOAD", before(Path::new(&preload), "LD_PRELOAD"));
         command.env("FERROCE_SYSFS", &self.sys);
+        if env::var_os("FERROCE_RUNTIME_DIR").is_some_and(|told| !told.is_empty()) {
+            command.env("FERROCE_RUNTIME_DIR", &self.root);
+        }
     }
 }
 
