@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ferroce_engine::{QpState, TraceEvent};
-use ferroce_recording::{HostRecord, What};
+use ferroce_engine::{QpState, Time, TraceEvent};
+use ferroce_recording::{HostRecord, Record, What};
 use ferroce_visualizer::film::{
     CHECKPOINTS, Fault, FaultKind, Film, Goal, LINE, Memory, Message, NetworkStory, Op, Origin, Reel, Scene,
     Story, load, tell,
@@ -87,7 +87,7 @@ fn every_one_of_100_000_frames_is_reached_from_every_other_and_is_the_same() {
 fn the_past_can_be_changed_and_the_branches_compared() {
     let story = Story { messages: messages(6), ..Story::default() };
     let film = story.play().unwrap();
-    let sent = |frame: &&ferroce_recording::Record| matches!(frame.what, What::Packet(_));
+    let sent = |frame: &&Record| matches!(frame.what, What::Packet(_));
     let victim = film.frames.iter().position(|frame| sent(&frame)).unwrap();
     let again = |film: &Film| film.find(0, false, &Goal::Retransmission);
     assert_eq!(again(&film), None);
@@ -234,7 +234,7 @@ fn a_shared_receive_queue_and_timers_are_in_the_scene() {
     let mut scene = straight(&film, sent);
     let mut play = |event| {
         let what = What::Device(event);
-        scene.play(&ferroce_recording::Record { at: ferroce_engine::Time::ZERO, host: 1, what });
+        scene.play(&Record { at: Time::ZERO, host: 1, what });
         scene.hosts[1].srqs[0].1.len()
     };
     assert_eq!(play(TraceEvent::PostSrqRecv { srq, wr_id: 7 }), 1);
@@ -288,6 +288,25 @@ fn a_recording_of_one_end_tells_the_others_apart_by_their_addresses() {
     // All that the NIC itself is asked for is there.
     let (one, both) = (straight(&back, back.frames.len()), straight(&whole, whole.frames.len()));
     assert_eq!(one.hosts[0].qps, both.hosts[0].qps);
+}
+
+#[test]
+fn packets_of_a_train_are_seen_leaving_one_by_one() {
+    let whole = lossy(9);
+    let own = |record: &&Record| record.host == 0;
+    let told = |record: &&Record| matches!(record.what, What::Device(TraceEvent::Sent { .. }));
+    let left = |record: &&Record| matches!(record.what, What::Packet(_));
+    let mut frames: Vec<Record> = whole.frames.iter().filter(own).filter(told).take(3).cloned().collect();
+    frames.extend(whole.frames.iter().filter(own).filter(left).take(3).cloned());
+    frames.iter_mut().for_each(|frame| frame.at = Time::from_micros(7));
+    let mut film = Film { frames, ..whole };
+    film.origin = None;
+    film.hosts[1].addresses.clear();
+    let mut file = Vec::new();
+    film.write(&mut file).unwrap();
+    let back = load("a train", &file[..]).unwrap();
+    let order: Vec<bool> = back.frames.iter().map(|frame| left(&frame)).collect();
+    assert_eq!(order, [false, true, false, true, false, true]);
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub(in super::super) fn render(area: Rect, buf: &mut Buffer, view: &View<'_>) {
         let chosen = Some(rung.frame) == view.selected;
         let mark = if chosen { '>' } else { ' ' };
         let row = row as u16;
-        let time = format!("{mark}{:>10} ", micros(rung.at));
+        // Of a run of seconds the last places are left out.
+        let time = format!("{mark}{:>10.10} ", micros(rung.at));
         let weight = if chosen { look.strong() } else { look.faint() };
         line(rows, row, buf, &[(&time, weight)]);
         let style = style(view, rung, chosen);
