@@ -11,8 +11,8 @@ use signal_hook::consts::SIGINT;
 
 use crate::text::thousands;
 
-/// Steps of the simulation between two looks at the clock.
-const STEPS: u64 = 20_000;
+/// Steps of the simulation between two looks at the clock. In one of them a thousand hosts may have something to do.
+const STEPS: u64 = 256;
 
 /// Time between two lines of progress.
 const EVERY: Duration = Duration::from_millis(250);

@@ -91,7 +91,7 @@ fn print_ports(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     ports.sort_by_key(|port| std::cmp::Reverse((port.most_queued, port.pauses_sent)));
     writeln!(
         out,
-        "{STRONG}{:<12} {:<12} {:>9} {:>6} {:>11} {:>8} {:>8} {:>10}{STRONG:#}",
+        "{STRONG}{:<10} {:<12} {:>9} {:>6} {:>11} {:>7} {:>7} {:>10}{STRONG:#}",
         "port of", "to", "packets", "busy", "most queued", "marked", "pauses", "paused for"
     )?;
     for port in ports.iter().take(LISTED) {
@@ -100,7 +100,7 @@ fn print_ports(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         let (busy, pauses, paused) = (port.busy * 100.0, port.pauses_sent, time(port.paused));
         writeln!(
             out,
-            "{:<12} {:<12} {sent:>9} {busy:>4.0} % {queued:>11} {marked:>8} {pauses:>8} {paused:>10}",
+            "{:<10} {:<12} {sent:>9} {busy:>4.0} % {queued:>11} {marked:>7} {pauses:>7} {paused:>10}",
             port.switch, port.peer
         )?;
     }
