@@ -17,6 +17,9 @@ const STEPS: u64 = 256;
 /// Time between two lines of progress.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// Columns of the narrowest terminal that is thought of.
+const NARROWEST: usize = 80;
+
 /// Becomes true at Ctrl-C, after which a second one ends the program.
 pub(super) fn stop_flag() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -76,10 +79,12 @@ fn line(name: &str, advance: &Advance, elapsed: Duration) -> String {
     let rate = advance.packets as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = elapsed.as_secs_f64() * (1.0 - share) / share.max(1e-9);
     let (percent, now, of) = (share * 100.0, advance.now, advance.of);
-    format!(
-        "{name}: {percent:.1} % · {now:.1?} of {of:?} · {} packets/s · {left:.0} s left at most",
+    let text = format!(
+        "{name}: {percent:.1} % · {now:.1?} of {of:?} · at most {left:.0} s left · {} packets/s",
         thousands(rate as u64)
-    )
+    );
+    // A line that wraps could not be taken back.
+    text.chars().take(NARROWEST - 1).collect()
 }
 
 #[cfg(test)]
@@ -95,6 +100,6 @@ mod tests {
             over: false,
         };
         let text = line("incast", &advance, Duration::from_secs(1));
-        assert_eq!(text, "incast: 25.0 % · 500.0µs of 2ms · 50 000 packets/s · 3 s left at most");
+        assert_eq!(text, "incast: 25.0 % · 500.0µs of 2ms · at most 3 s left · 50 000 packets/s");
     }
 }
