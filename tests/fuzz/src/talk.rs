@@ -314,9 +314,10 @@ impl Talk<'_> {
         }
     }
 
-    /// The network falls silent.
+    /// The network falls silent. What has to be waited for is eight ACK timeouts, most of them four times their value,
+    /// in steps of 55 µs where a queue pair has a timer of rate control.
     fn finish(&mut self) {
-        for _ in 0..1000 {
+        for _ in 0..10_000 {
             self.wires.iter_mut().for_each(VecDeque::clear);
             self.ends.iter_mut().for_each(|end| end.poll(self.qp_type));
             if self.ends.iter().all(|end| end.device.next_timeout().is_none()) {
