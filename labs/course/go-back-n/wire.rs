@@ -10,7 +10,7 @@ const MESSAGES: [usize; 8] = [1, 2, 3, 16, 1, 9, 30, 5];
 
 const WINDOW: u32 = 16;
 
-/// Of the packets that are sent, every so many is lost on the way.
+/// Every so many packets, one is lost on the way, when it is sent first.
 const LOST: u32 = 7;
 
 /// Packets, with those that are sent again, after which something must be wrong.
@@ -26,7 +26,7 @@ fn main() {
         MESSAGES.iter().enumerate().flat_map(|(number, &count)| (0..count).map(move |at| (number, at))).collect();
     let mut requester = Requester::new(wire.psn, WINDOW);
     MESSAGES.iter().for_each(|&count| requester.post(count as u32));
-    let (mut sent, mut lost, mut naks, mut timeouts) = (0, 0, 0, 0);
+    let (mut sent, mut lost, mut naks, mut timeouts, mut doomed) = (0, 0, 0, 0, LOST);
     while (requester.completed() as usize) < MESSAGES.len() {
         while let Some(psn) = requester.next_packet() {
             sent += 1;
@@ -37,8 +37,8 @@ fn main() {
             let Some(&(message, at)) = packets.get(index as usize) else {
                 fail(format!("PSN {psn:#08x} belongs to no message"));
             };
-            if sent % LOST == 0 {
-                lost += 1;
+            if index == doomed {
+                (lost, doomed) = (lost + 1, doomed + LOST);
             } else {
                 wire.send(&packet(&wire, psn, message, at));
             }

@@ -8,7 +8,7 @@ use wire::{MTU, SEND_LAST, SEND_ONLY, Wire, byte, fail};
 /// Packets of each message.
 const MESSAGES: [usize; 8] = [1, 2, 3, 16, 1, 9, 30, 5];
 
-/// Of the packets that come, every so many is lost on the way.
+/// Every so many packets, one is lost on the way, when it comes first.
 const LOST: u32 = 7;
 
 /// So often nothing comes, a fifth of a second each time, before something must be wrong.
@@ -22,7 +22,7 @@ fn main() {
     let packets: Vec<(usize, usize)> =
         MESSAGES.iter().enumerate().flat_map(|(number, &count)| (0..count).map(move |at| (number, at))).collect();
     let mut responder = Responder::new(wire.psn);
-    let (mut came, mut lost, mut naks, mut silence) = (0, 0, 0, 0);
+    let (mut came, mut lost, mut naks, mut silence, mut doomed) = (0, 0, 0, 0, LOST);
     // Packets and messages that were carried out.
     let (mut done, mut messages) = (0, 0);
     while silence < if done == packets.len() { AFTERWARDS } else { PATIENCE } {
@@ -31,8 +31,8 @@ fn main() {
             continue;
         };
         (came, silence) = (came + 1, 0);
-        if came % LOST == 0 {
-            lost += 1;
+        if request.psn == wire.psn_after(doomed) {
+            (lost, doomed) = (lost + 1, doomed + LOST);
             continue;
         }
         let answer = responder.on_request(request.psn, request.ask);

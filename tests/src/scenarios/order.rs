@@ -121,7 +121,7 @@ const HALF: &str =
     "the half message comes from a bad key in its second element, with this kernel's status for that";
 
 fn dup_send(stage: &mut Stage<'_>) -> Result<()> {
-    stage.connect(&Setup::default())?;
+    stage.connect(&Setup::impatient())?;
     for index in 0..3 {
         stage.resp.recv(101 + index, index * 100, 64)?;
         stage.resp.lands(index as usize * 100, &pattern(64 - index as usize));
