@@ -1,12 +1,7 @@
 //! What priority flow control does to those who are not guilty.
 
-use std::time::Duration;
-
-use ferroce_engine::{NoTrace, Time};
-use ferroce_fabric::{
-    Background, Cable, Fabric, HostId, Node, Pattern, Scenario, Simulation, SwitchConfig, SwitchId,
-    Threshold, headroom,
-};
+use ferroce_engine::NoTrace;
+use ferroce_fabric::{Scenario, Simulation};
 
 use super::plot::{Curve, Form, Plot, Style, over_time};
 use super::{Claim, goodputs, row, run};
@@ -99,10 +94,7 @@ pub(super) fn victim(plots: &mut Vec<Plot>) -> Vec<Claim> {
     ]
 }
 
-const RATE: u64 = 40_000_000_000;
-const SIZE: u32 = 1_106;
-
-/// Guo et al., SIGCOMM 2016, §4.2: two racks, two leaves; a dead server in each rack.
+/// Guo et al., SIGCOMM 2016, §4.2.
 pub(super) fn deadlock(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let ((flooding, flooded), (dropping, dropped)) = (stuck(false), stuck(true));
     let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Line };
@@ -135,75 +127,22 @@ pub(super) fn deadlock(plots: &mut Vec<Plot>) -> Vec<Claim> {
 
 /// Whether something is stuck in the end, and what switches held on the way, in KB over ms.
 fn stuck(drop_unknown: bool) -> (bool, Vec<(f64, f64)>) {
-    let mut net: Fabric<NoTrace> = Fabric::new(1);
-    let delay = Duration::from_micros(1);
-    let config = |tier| SwitchConfig {
-        tier,
-        headroom: headroom(RATE, delay, u64::from(SIZE)),
-        pause_at: Threshold::Static(40_000),
-        mac_timeout: Some(Duration::from_micros(100)),
-        drop_unknown,
-        ..SwitchConfig::default()
-    };
-    let cable = Cable::new(RATE, delay);
-    let tors = [net.add_switch(config(0)), net.add_switch(config(0))];
-    for _ in 0..2 {
-        let leaf = net.add_switch(config(1));
-        tors.iter().for_each(|tor| net.add_cable([Node::Switch(*tor), Node::Switch(leaf)], cable));
-    }
-    // In each rack two senders, a receiver that everybody wants to reach, and a dead server.
-    let hosts: Vec<Vec<HostId>> = tors
-        .iter()
-        .map(|tor| {
-            (0..4)
-                .map(|_| {
-                    let host = net.add_host("server");
-                    net.add_cable([Node::Host(host), Node::Switch(*tor)], cable);
-                    host
-                })
-                .collect()
-        })
-        .collect();
-    let (start, stop) = (Time::ZERO, Time::from_micros(5_000));
-    for rack in 0..2 {
-        let (here, there) = (&hosts[rack], &hosts[1 - rack]);
-        net.kill(here[3]);
-        // Who is alive is heard of.
-        for host in &here[..3] {
-            let (from, to, pattern) = (*host, here[0], Pattern::Steady(RATE / 400));
-            let to = if to == from { here[1] } else { to };
-            net.add_background(Background { from, to, size: SIZE, priority: 0, pattern, start, stop });
-        }
-        for (from, to) in [(here[0], there[3]), (here[1], there[3]), (here[0], there[2]), (here[1], there[2])]
-        {
-            for _ in 0..4 {
-                let pattern = Pattern::Steady(RATE / 8);
-                net.add_background(Background { from, to, size: SIZE, priority: 3, pattern, start, stop });
-            }
-        }
-        let pattern = Pattern::Steady(RATE / 2);
-        net.add_background(Background {
-            from: here[0],
-            to: here[2],
-            size: SIZE,
-            priority: 3,
-            pattern,
-            start,
-            stop,
-        });
-    }
-    let switches: Vec<SwitchId> = net.switches().collect();
-    let mut held = vec![(0.0, 0.0)];
-    for tenth in 1..=200 {
-        net.run_for(Duration::from_micros(100));
-        let stored: u64 = switches.iter().map(|id| net.stored(*id)).sum();
-        held.push((f64::from(tenth) / 10.0, stored as f64 / 1e3));
-    }
-    let is_stuck = switches.iter().any(|id| {
-        let ports = net.ports(*id).count();
-        net.stored(*id) > 0 && (0..ports).any(|port| net.paused_since(*id, port, 3).is_some())
+    let text = ferroce_fabric::named("deadlock").expect("a scenario of the library");
+    let changes = [("switch.drop_unknown", if drop_unknown { "true" } else { "false" })];
+    let scenario = Scenario::parse_with(text, &changes).expect("its keys exist");
+    let mut simulation = Simulation::<NoTrace>::new(&scenario);
+    while !simulation.advance(1 << 16).over {}
+    let net = simulation.fabric();
+    let is_stuck = net.switches().any(|id| {
+        let mut ports = 0..net.ports(id).count();
+        net.stored(id) > 0 && ports.any(|port| net.paused_since(id, port, 3).is_some())
     });
-    (is_stuck, held)
+    let samples = simulation.outcome().samples;
+    let held = samples.at.iter().enumerate().map(|(index, at)| {
+        let stored: u64 = samples.stored.iter().map(|values| values[index]).sum();
+        (*at as f64 / 1e6, stored as f64 / 1e3)
+    });
+    (is_stuck, held.collect())
 }
 
 /// Guo et al., SIGCOMM 2016, §4.3.

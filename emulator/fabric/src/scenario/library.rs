@@ -16,6 +16,7 @@ scenarios! {
     "victim",
     "convergence",
     "bursts",
+    "deadlock",
     "pause-storm",
     "micro-drop",
     "web-search",
