@@ -163,24 +163,24 @@ impl Case {
             "" => [self.words(self.server, client, to, port), vec![to.to_string()]].concat(),
             words => self.words(words, client, to, port),
         };
+        let call = || -> Result<Output> { Ok(ended(client.start(&calling)?.wait(LIMIT))) };
         let called = match self.meeting {
             Meeting::Tcp => {
                 server.wait_for_listener(port)?;
-                ended(client.start(&calling)?.wait(LIMIT))
+                call()?
             }
             Meeting::CmTwice => {
                 thread::sleep(head_start);
-                ended(client.start(&calling)?.wait(LIMIT))
+                call()?
             }
-            Meeting::Cm => call_until_it_is_there(client, &calling)?,
+            Meeting::Cm => call_until_it_is_there(call)?,
             Meeting::Group => {
                 server.wait_for_member(GROUP.parse()?)?;
                 thread::sleep(PAUSE);
-                let mut called = ended(client.start(&calling)?.wait(LIMIT));
                 for _ in 1..SENDERS {
-                    called = ended(client.start(&calling)?.wait(LIMIT));
+                    call()?;
                 }
-                called
+                call()?
             }
         };
         let served = ended(serving.wait(Duration::from_secs(if self.client_decides { 1 } else { 10 })));
@@ -217,10 +217,10 @@ impl Case {
     }
 }
 
-fn call_until_it_is_there(client: Place<'_>, words: &[String]) -> Result<Output> {
+fn call_until_it_is_there(call: impl Fn() -> Result<Output>) -> Result<Output> {
     let start = Instant::now();
     loop {
-        let called = ended(client.start(words)?.wait(LIMIT));
+        let called = call()?;
         if called.status == 0 || start.elapsed() > PATIENCE {
             return Ok(called);
         }

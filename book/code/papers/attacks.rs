@@ -10,7 +10,7 @@ use ferroce_fabric::{Connection, End, Fabric};
 use ferroce_wire::{Bth, Headers, Opcode, Packet, PseudoHeader};
 
 use super::Claim;
-use super::plot::{Curve, Form, Plot, Style};
+use super::plot::{Curve, Form, Plot};
 
 /// Packets per second that the paper's attacker sends.
 const SPOOFED: f64 = 1.3e6;
@@ -21,7 +21,7 @@ pub(super) fn keys_and_psns(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let (predictable, random) = (steps(&counted), steps(&drawn));
     let curve = |name: &str, keys: &[u32]| {
         let points = (1..).map(f64::from).zip(keys.iter().map(|key| f64::from(key >> 8) / 1e6)).collect();
-        Curve { name: name.to_owned(), points, style: Style::Dots }
+        Curve::dots(name, points)
     };
     plots.push(Plot {
         name: "result-keys",

@@ -21,6 +21,7 @@ pub(super) fn convergence(plots: &mut Vec<Plot>) -> Vec<Claim> {
                 plots.push(rates(
                     "result-convergence",
                     "Four senders to one receiver: what DCQCN allows",
+                    4,
                     &outcome,
                 ));
             }
@@ -38,14 +39,13 @@ pub(super) fn convergence(plots: &mut Vec<Plot>) -> Vec<Claim> {
     }]
 }
 
-/// The rates of the first connections, up to four, where the link has 40 Gb/s.
-fn rates(name: &'static str, title: &'static str, outcome: &Outcome) -> Plot {
+/// The rates of the first `count` connections, where the link has 40 Gb/s.
+fn rates(name: &'static str, title: &'static str, count: usize, outcome: &Outcome) -> Plot {
     let Samples { at, rate, .. } = &outcome.samples;
-    let curves =
-        rate.iter().enumerate().take(if name == "result-burst" { 2 } else { 4 }).map(|(number, rates)| {
-            let gbits = rates.iter().map(|rate| if *rate == 0 { 40.0 } else { *rate as f64 / 1e9 });
-            over_time(format!("sender {}", number + 1), at, gbits)
-        });
+    let curves = rate.iter().enumerate().take(count).map(|(number, rates)| {
+        let gbits = rates.iter().map(|rate| if *rate == 0 { 40.0 } else { *rate as f64 / 1e9 });
+        over_time(format!("sender {}", number + 1), at, gbits)
+    });
     Plot { name, title, unit: "Gb/s", form: Form::Curves { over: "ms", curves: curves.collect() } }
 }
 
@@ -55,6 +55,7 @@ pub(super) fn bursts(plots: &mut Vec<Plot>) -> Vec<Claim> {
     plots.push(rates(
         "result-burst",
         "Two long flows and a burst from 3 to 4 ms: what DCQCN allows",
+        2,
         &outcome,
     ));
     let samples = &outcome.samples;

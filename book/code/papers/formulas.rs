@@ -4,7 +4,7 @@ use ferroce_engine::{NoTrace, Time};
 use ferroce_fabric::{Background, Cable, Fabric, Node, Pattern, Scenario, Simulation, SwitchConfig};
 
 use super::Claim;
-use super::plot::{Curve, Form, Plot, Style};
+use super::plot::{Curve, Form, Plot};
 
 /// Buffer thresholds of a switch (Zhu et al., SIGCOMM 2015, §4). All in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +43,13 @@ pub(super) fn thresholds(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let betas = (1..=64).map(|quarter| f64::from(quarter) / 4.0);
     let marking = betas.clone().map(|beta| (beta, ecn_at(beta))).collect();
     let pausing = betas.map(|beta| (beta, static_pfc / 1e3)).collect();
-    let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Line };
     plots.push(Plot {
         name: "result-thresholds",
         title: "Below which a queue must be marked to be marked before it is paused",
         unit: "KB",
         form: Form::Curves {
             over: "β of the dynamic threshold",
-            curves: vec![curve("marking", marking), curve("pausing, static threshold", pausing)],
+            curves: vec![Curve::line("marking", marking), Curve::line("pausing, static threshold", pausing)],
         },
     });
     vec![
@@ -72,10 +71,7 @@ pub(super) fn closed_forms(plots: &mut Vec<Plot>) -> Vec<Claim> {
         unit: "ns",
         form: Form::Curves {
             over: "load",
-            curves: vec![
-                Curve { name: "M/D/1".to_owned(), points: theory, style: Style::Line },
-                Curve { name: "Ferroce".to_owned(), points: measured, style: Style::Dots },
-            ],
+            curves: vec![Curve::line("M/D/1", theory), Curve::dots("Ferroce", measured)],
         },
     });
     claims.extend([16, 32].map(window));

@@ -3,7 +3,7 @@
 use ferroce_engine::NoTrace;
 use ferroce_fabric::{Scenario, Simulation};
 
-use super::plot::{Curve, Form, Plot, Style, over_time};
+use super::plot::{Curve, Form, Plot, over_time};
 use super::{Claim, goodputs, row, run};
 
 /// Zhu et al., SIGCOMM 2015, figures 3 and 8.
@@ -97,12 +97,14 @@ pub(super) fn victim(plots: &mut Vec<Plot>) -> Vec<Claim> {
 /// Guo et al., SIGCOMM 2016, §4.2.
 pub(super) fn deadlock(plots: &mut Vec<Plot>) -> Vec<Claim> {
     let ((flooding, flooded), (dropping, dropped)) = (stuck(false), stuck(true));
-    let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Line };
     plots.push(Plot {
         name: "result-deadlock",
         title: "Lossless packets to dead servers; the last is sent at 5 ms",
         unit: "stored in switches, KB",
-        form: Form::Curves { over: "ms", curves: vec![curve("flooded", flooded), curve("dropped", dropped)] },
+        form: Form::Curves {
+            over: "ms",
+            curves: vec![Curve::line("flooded", flooded), Curve::line("dropped", dropped)],
+        },
     });
     let tell = |stuck: bool| if stuck { "pauses that never clear" } else { "clears" }.to_owned();
     vec![

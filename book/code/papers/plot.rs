@@ -29,13 +29,23 @@ pub(super) enum Form {
 pub(super) struct Curve {
     pub name: String,
     pub points: Vec<(f64, f64)>,
-    pub style: Style,
+    style: Style,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+enum Style {
     Line,
     Dots,
+}
+
+impl Curve {
+    pub(super) fn line(name: impl Into<String>, points: Vec<(f64, f64)>) -> Curve {
+        Curve { name: name.into(), points, style: Style::Line }
+    }
+
+    pub(super) fn dots(name: impl Into<String>, points: Vec<(f64, f64)>) -> Curve {
+        Curve { name: name.into(), points, style: Style::Dots }
+    }
 }
 
 const SIZE: (u32, u32) = (720, 320);
@@ -159,6 +169,5 @@ impl Plot {
 
 /// A line over time in milliseconds, of values at these nanoseconds.
 pub(super) fn over_time(name: impl Into<String>, at: &[u64], values: impl Iterator<Item = f64>) -> Curve {
-    let points = at.iter().map(|at| *at as f64 / 1e6).zip(values).collect();
-    Curve { name: name.into(), points, style: Style::Line }
+    Curve::line(name, at.iter().map(|at| *at as f64 / 1e6).zip(values).collect())
 }

@@ -4,7 +4,7 @@ use ferroce_engine::{Time, TraceEvent};
 use ferroce_fabric::{Scenario, Simulation, named};
 use ferroce_wire::Opcode;
 
-use super::plot::{Curve, Form, Plot, Style};
+use super::plot::{Curve, Form, Plot};
 use super::{Claim, run};
 
 /// Payload rate of a 40 Gb/s link with 1024-byte packets, in Gb/s.
@@ -110,14 +110,13 @@ fn dropped(plots: &mut Vec<Plot>) -> Claim {
         });
         sent.collect()
     };
-    let curve = |name: &str, points| Curve { name: name.to_owned(), points, style: Style::Dots };
     plots.push(Plot {
         name: "result-lost-packet",
         title: "Packet 20 is lost: what the requester sends, and sends again",
         unit: "packet",
         form: Form::Curves {
             over: "µs",
-            curves: vec![curve("sent", sent(false)), curve("sent again", sent(true))],
+            curves: vec![Curve::dots("sent", sent(false)), Curve::dots("sent again", sent(true))],
         },
     });
     let naks = simulation

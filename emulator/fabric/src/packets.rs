@@ -103,19 +103,14 @@ impl Packets {
 
     /// A copy of `bytes`.
     pub(crate) fn buffer(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut buffer = self.spare();
-        buffer.clear();
-        buffer.extend_from_slice(bytes);
-        buffer
+        refilled(self.spare(), bytes)
     }
 
     /// Another one like this.
     pub(crate) fn copy(&mut self, number: u32) -> u32 {
-        let mut buffer = self.spare();
-        buffer.clear();
+        let spare = self.spare();
         let packet = self.get(number);
-        buffer.extend_from_slice(packet.bytes());
-        let copy = Packet { buffer, ..*packet };
+        let copy = Packet { buffer: refilled(spare, packet.bytes()), ..*packet };
         self.insert(copy)
     }
 
@@ -164,4 +159,10 @@ impl Packets {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
+}
+
+fn refilled(mut buffer: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    buffer.clear();
+    buffer.extend_from_slice(bytes);
+    buffer
 }
