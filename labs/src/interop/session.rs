@@ -52,7 +52,12 @@ impl Session {
             _ => (dice.flag(), dice.flag(), true),
         };
         let ahead = if wrong_psn { 1 + dice.number(8) as u32 } else { 0 };
-        let mtu = [PathMtu::Mtu256, PathMtu::Mtu512, PathMtu::Mtu1024][dice.number(8) as usize % 3];
+        let mtu = match number {
+            // No constant mends both of these.
+            1 => PathMtu::Mtu256,
+            3 => [PathMtu::Mtu512, PathMtu::Mtu1024][usize::from(dice.flag())],
+            _ => [PathMtu::Mtu256, PathMtu::Mtu512, PathMtu::Mtu1024][dice.number(8) as usize % 3],
+        };
         let path_mtu = mtu.bytes() as u32 * if wrong_mtu { 2 } else { 1 };
         let settings =
             Settings { first_psn: (psn + ahead) & 0x00ff_ffff, path_mtu, rnr_retry: u8::from(!late) * 7 };
