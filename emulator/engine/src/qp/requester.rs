@@ -68,7 +68,7 @@ pub(crate) struct Requester {
     /// for what waits at it: then it must never wait again, or what is repeated would keep the peer busy for good.
     bearable: u32,
     /// The request at the cursor cannot be carried out; it fails when all before it are done.
-    stuck: Option<WcStatus>,
+    pub(super) stuck: Option<WcStatus>,
     /// No new message is started.
     draining: bool,
     pub(crate) retries: u8,
@@ -207,20 +207,25 @@ impl Requester {
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
         loop {
-            if !self.wants_to_send() {
+            if self.wants_to_send() {
+                match self.do_local(conn, ctx).and_then(|()| self.begin(conn, ctx)) {
+                    Ok(()) if self.window_allows(ctx) => break,
+                    Ok(()) => {}
+                    Err(status) => {
+                        let step = self.cannot_begin(status);
+                        if self.stuck.is_some() || step != Step::Idle {
+                            return step;
+                        }
+                        // A probe has put an earlier packet in its place.
+                        continue;
+                    }
+                }
+            }
+            if !self.echo() {
                 return Step::Idle;
             }
-            let Err(status) = self.do_local(conn, ctx).and_then(|()| self.begin(conn, ctx)) else { break };
-            let step = self.cannot_begin(status);
-            if self.stuck.is_some() || step != Step::Idle {
-                return step;
-            }
-            // A probe has put an earlier packet in its place.
         }
-        let Some(wqe) = self.sq.get(self.cursor).filter(|wqe| wqe.started) else { return Step::Idle };
-        if !self.window_allows(wqe, ctx) {
-            return Step::Idle;
-        }
+        let Some(wqe) = self.sq.get(self.cursor) else { return Step::Idle };
         let plan = Plan::new(wqe, self.packet, self.config.read_chunk, conn, ctx);
         let ack_request = conn.init.qp_type.is_reliable() && self.asks(wqe, &plan, ctx);
         self.transmit(plan, ack_request, conn, limits, train, ctx)
@@ -403,7 +408,9 @@ impl Requester {
             || (must_be_first && self.cursor != self.sq.front())
     }
 
-    fn window_allows<T>(&self, wqe: &SendWqe, ctx: &Ctx<'_, T>) -> bool {
+    /// The request at the cursor is under way, and may send a packet.
+    fn window_allows<T>(&self, ctx: &Ctx<'_, T>) -> bool {
+        let Some(wqe) = self.sq.get(self.cursor).filter(|wqe| wqe.started) else { return false };
         let outstanding = self.next.distance(self.una).max(0) as u32;
         if wqe.op.wants_response() && self.responses_due >= self.config.max_rd_atomic {
             return false;

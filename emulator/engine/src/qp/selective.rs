@@ -19,7 +19,8 @@
 //!    how far behind its PSN the other packet is. Who does not know these bits sees one NAK, some ACKs that tell
 //!    nothing new, and goes back.
 //! 3. The requester ([`Repair`]) takes a packet for lost when a later one has arrived, and sends it again.
-//! 4. When a packet arrives that was first sent after the repair of the oldest, that repair was lost as well.
+//! 4. When a packet arrives that was first sent after the repair of the oldest, that repair was lost as well. Where no
+//!    new packet can follow, one that has arrived is sent once more, as an echo to be heard of again.
 //! 5. Silence says nothing about single packets: after a timeout all are repeated that are not known to be there.
 //!
 //! What a READ fetches is asked for again from the first byte that is missing.
@@ -207,6 +208,8 @@ struct Round {
     until: Psn,
     /// The first packet that had not been sent when the round began.
     fresh: Psn,
+    /// It is there, and was sent once more behind the missing ones.
+    echo: Option<Psn>,
 }
 
 impl Repair {
@@ -230,6 +233,12 @@ impl Repair {
     }
 
     fn note(&mut self, psn: Psn) {
+        let known = self.has(psn);
+        match &mut self.round {
+            // What arrived now was sent behind the missing ones.
+            Some(round) if known && round.echo == Some(psn) => round.fresh = psn,
+            _ => {}
+        }
         if let Some(place) = self.place(psn) {
             self.arrived |= 1 << place;
         }
@@ -298,6 +307,11 @@ impl Requester {
                 if self.next == self.max {
                     self.seek(from);
                     self.step_over();
+                    if self.next != self.max
+                        && let Some(round) = &mut self.repair.round
+                    {
+                        round.echo = None;
+                    }
                 }
             }
             Some(_) => {}
@@ -320,7 +334,9 @@ impl Requester {
             LossCause::SequenceNak | LossCause::ImpliedNak => known.unwrap_or(self.max),
             LossCause::ReceiverNotReady | LossCause::Timeout => self.max,
         };
-        self.repair.round = Some(Round { until, fresh: self.max });
+        // Of what is executed already nothing more is told.
+        let echo = (cause != LossCause::SequenceNak).then_some(self.una);
+        self.repair.round = Some(Round { until, fresh: self.max, echo });
     }
 
     /// Of requests that are executed only those are sent again whose answers are missing.
@@ -353,6 +369,19 @@ impl Requester {
             let psns = self.sq.get(self.cursor).map_or(1, |wqe| wqe.psns_at(self.packet, chunk));
             self.seek(self.next + psns);
         }
+    }
+
+    /// Nothing new can be sent behind the missing packets: one that is there is sent once more, since its second arrival
+    /// tells whether they arrived before it. False if there is none, or it was sent.
+    pub(super) fn echo(&mut self) -> bool {
+        let (Some(end), Some(round)) = (self.repair.end(), &mut self.repair.round) else { return false };
+        let is_due = round.echo.is_none() && self.next == self.max;
+        if !is_due || self.rnr_wait.is_some() || self.stuck.is_some() {
+            return false;
+        }
+        round.echo = Some(end - 1);
+        self.seek(end - 1);
+        true
     }
 
     /// A READ or atomic was answered: what was executed behind it need not be acknowledged again.

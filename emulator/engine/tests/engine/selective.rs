@@ -6,6 +6,9 @@ use crate::pair::{ALL, Fate, Pair, Setup};
 
 const SETUP: fn() -> Setup = || Setup { personality: Personality::selective_repeat(), ..Setup::default() };
 
+/// Behind what is missing a packet that has arrived is sent once more, where nothing new can follow.
+const ECHO: u64 = 1;
+
 /// Drops these packets of the requester (counted from 0), once each.
 fn drop_these(pair: &mut Pair, numbers: &'static [usize]) {
     pair.fate = Box::new(
@@ -48,7 +51,7 @@ fn only_what_is_missing_is_sent_again() {
     pair.settle();
     assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
     assert!(arrived(&pair, 16 << 10));
-    assert_eq!((again(&pair), timeouts(&pair)), (3, 0));
+    assert_eq!((again(&pair), timeouts(&pair)), (3 + ECHO, 0));
     assert!(pair.ends[1].device.counters().kept_early > 0);
 }
 
@@ -72,7 +75,7 @@ fn a_read_that_was_kept_behind_a_local_request_is_not_asked_for_again() {
     pair.run_for(1_000);
     let ok = (1..=4).map(|id| (id, WcStatus::Success)).collect::<Vec<_>>();
     assert_eq!(pair.ends[0].statuses(), ok, "the last waits for the READ to be over");
-    assert_eq!((again(&pair), timeouts(&pair)), (2, 0));
+    assert_eq!((again(&pair), timeouts(&pair)), (2 + ECHO, 0));
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn messages_behind_a_gap_arrive_in_order_when_it_is_closed() {
     assert_eq!(pair.ends[1].statuses(), ok(101..=104));
     assert_eq!(pair.ends[0].statuses(), ok(1..=4));
     assert!((1..=4).all(|id| pair.ends[1].buffer.to_vec(id * 64, 64) == [id as u8; 64]));
-    assert_eq!(again(&pair), 1);
+    assert_eq!(again(&pair), 1 + ECHO);
 }
 
 #[test]
@@ -114,7 +117,28 @@ fn a_repair_that_is_lost_is_noticed_by_what_arrives_after_it() {
     }
     pair.settle();
     assert_eq!(pair.ends[0].statuses().len(), 6);
-    assert_eq!((again(&pair), timeouts(&pair)), (2, 0));
+    // The window lets new packets follow the first repair only.
+    assert_eq!((again(&pair), timeouts(&pair)), (2 + ECHO, 0));
+}
+
+#[test]
+fn a_repair_that_is_lost_is_noticed_where_nothing_new_can_follow() {
+    // All of one message; and as much as the window allows of a longer one, which nobody acknowledges.
+    for len in [8 << 10, 1 << 15] {
+        let mut pair =
+            Pair::new(Setup { personality: Personality { window: 16, ..SETUP().personality }, ..SETUP() });
+        let mut lost = 0;
+        pair.fate = Box::new(move |from, _, packet| {
+            let first = from == 0 && packet[0] == 0x06;
+            lost += usize::from(first);
+            if first && lost <= 3 { Fate::Drop } else { Fate::Deliver }
+        });
+        write(&mut pair, 1, len);
+        pair.settle();
+        assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
+        assert!(arrived(&pair, len as usize));
+        assert_eq!((again(&pair), timeouts(&pair)), (3 * (1 + ECHO), 0));
+    }
 }
 
 #[test]
