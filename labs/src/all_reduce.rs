@@ -76,11 +76,16 @@ const BYTES: Rule = Rule {
     source: "Patarasuk and Yuan, JPDC 69(2), 2009",
 };
 
+/// How long a rank that is late works on something else: others could send many parts meanwhile.
+const LATE: Duration = Duration::from_micros(100);
+
 #[derive(Debug)]
 struct Game {
     seed: u64,
     ranks: u64,
     len: u64,
+    /// The rank that begins late, so that its neighbour finds nothing unless it waits.
+    late: Option<u64>,
     loss: Chance,
     traffic: bool,
 }
@@ -90,7 +95,8 @@ impl Game {
         let ranks = if step == TWO { 2 } else { 3 + number.min(3) as u64 };
         let part = if step == TRAFFIC { 512 } else { 1 + (number as u64) * (1 + dice.number(5)) };
         let loss = if step == LOSSY { Chance::percent(3) } else { Chance::NEVER };
-        Game { seed: dice.number(31), ranks, len: ranks * part, loss, traffic: step == TRAFFIC }
+        let late = (step == RING).then_some(number as u64 % ranks);
+        Game { seed: dice.number(31), ranks, len: ranks * part, late, loss, traffic: step == TRAFFIC }
     }
 
     /// What the harness makes of the right sums.
@@ -103,13 +109,17 @@ impl Game {
 
 impl Question for Game {
     fn describe(&self) -> String {
-        format!("{} ranks, {} numbers", self.ranks, self.len)
+        let late = self.late.map_or(String::new(), |rank| format!(", rank {rank} begins late"));
+        format!("{} ranks, {} numbers{late}", self.ranks, self.len)
     }
 
     fn ask(&self, players: &mut Players<'_>) -> Result<(), Stop> {
-        let Game { seed, ranks, len, loss, traffic } = *self;
+        let Game { seed, ranks, len, late, loss, traffic } = *self;
         let link = Link { loss, ..Link::perfect(Duration::from_micros(2)) };
-        let part = |rank: u64| (format!("rank-{rank}"), format!("{rank} {ranks} {len} {seed}"));
+        let part = |rank: u64| {
+            let pause = if late == Some(rank) { LATE.as_micros() } else { 0 };
+            (format!("rank-{rank}"), format!("{rank} {ranks} {len} {seed} {pause}"))
+        };
         let parts: Vec<(String, String)> = (0..ranks).map(part).collect();
         let mut stage = Stage::open(players, seed, link, &parts)?;
         let results = stage.play(players)?;

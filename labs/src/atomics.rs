@@ -87,9 +87,10 @@ struct Game {
 impl Game {
     fn draw(step: &str, number: usize, dice: &mut Dice) -> Game {
         let clients = 1 + number.min(3) as u64;
-        let rounds = 2 + dice.number(3);
-        let lock = step == LOCK || (step == LOSSY && number % 2 == 1);
-        let loss = if step == LOSSY { Chance::percent(10) } else { Chance::NEVER };
+        let lossy = step == LOSSY;
+        let rounds = if lossy { 8 } else { 2 } + dice.number(3);
+        let lock = step == LOCK || (lossy && number % 2 == 1);
+        let loss = if lossy { Chance::percent(3) } else { Chance::NEVER };
         Game { seed: dice.bits(), clients, rounds, lock, loss }
     }
 }

@@ -112,20 +112,29 @@ impl Game {
             LOSSY => (WINDOW, 48),
             _ => (1, 4 + 8 * number),
         };
-        let beyond = step == BOUNDS;
-        let mut commands: Vec<Command> = (0..count)
-            .map(|index| {
-                // Commands that are under way together are about blocks of their own.
-                let block =
-                    (index as u64 + dice.number(8) * WINDOW as u64) % blocks.next_multiple_of(WINDOW as u64);
-                Command { writes: dice.flag(), block }
-            })
-            .collect();
-        if !beyond {
-            let last = blocks.next_multiple_of(WINDOW as u64);
-            return Game { seed: dice.number(31), blocks: last, depth, commands, loss: Self::loss(step) };
+        let in_windows = blocks.next_multiple_of(WINDOW as u64);
+        let mut commands: Vec<Command> = Vec::new();
+        for index in 0..count {
+            // Commands that are under way together are about blocks of their own.
+            let block = (index as u64 + dice.number(8) * WINDOW as u64) % in_windows;
+            // First some blocks are written, and those are read.
+            commands.push(match index {
+                _ if index < depth => Command { writes: true, block },
+                _ if index < 2 * depth => Command { writes: false, ..commands[index - depth] },
+                _ => Command { writes: dice.flag(), block },
+            });
+        }
+        if step != BOUNDS {
+            return Game {
+                seed: dice.number(31),
+                blocks: in_windows,
+                depth,
+                commands,
+                loss: Self::loss(step),
+            };
         }
         commands[0] = Command { writes: number.is_multiple_of(2), block: blocks };
+        commands[1].block = blocks - 1;
         Game { seed: dice.number(31), blocks, depth, commands, loss: Chance::NEVER }
     }
 

@@ -159,7 +159,7 @@ impl Trouble {
             let (at, of, name) = (passed + 1, lab.steps.len(), lab.name);
             let (number, questions) = (asked.number + 1, asked.of);
             format!(
-                "{name}, step {at} of {of}: {}   (seed {seed}, question {number} of {questions})",
+                "{name}, step {at} of {of}: {} (seed {seed}, question {number} of {questions})",
                 step.name
             )
         };

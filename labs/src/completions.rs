@@ -97,8 +97,10 @@ impl Game {
             SPARSE => 8 + 20 * number as u64 + dice.number(3),
             _ => 60 + dice.number(6),
         };
-        let loss = if step == LOSSY { Chance::percent(8) } else { Chance::NEVER };
-        Game { seed: dice.bits(), blocks, fill: dice.number(8), loss, sparse: step != BLOCKS }
+        let loss = if step == LOSSY { Chance::percent(5) } else { Chance::NEVER };
+        // No block is full of zeros, as memory is that nobody has written.
+        let fill = 1 + dice.number(7);
+        Game { seed: dice.bits(), blocks, fill, loss, sparse: step != BLOCKS }
     }
 }
 

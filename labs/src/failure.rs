@@ -121,12 +121,14 @@ impl Failure {
             .rule
             .map(|rule| Row::text("Rule", &format!("{} ({}, {})", rule.text, rule.name, rule.source)));
         let rule_lines = rule.as_ref().map_or(0, |row| row.lines.len());
-        let mut room = MAX_LINES - 1 - self.tail.len() - rule_lines;
-        let mut lines = vec![("FAIL", self.head.clone())];
+        let head = Row::text("FAIL", &self.head);
+        let mut room = MAX_LINES - head.lines.len() - self.tail.len() - rule_lines;
+        let mut lines = Vec::new();
         let mut add = |row: &Row| {
             let labels = [row.label].into_iter().chain(std::iter::repeat(""));
             lines.extend(labels.zip(row.lines.iter().cloned()));
         };
+        add(&head);
         rule.iter().for_each(&mut add);
         for row in &self.rows {
             let row = row.clone().clipped(room);
@@ -178,7 +180,7 @@ mod tests {
         let rows =
             vec![Row::exact("Seen", vec!["x".repeat(500); 90]), Row::text("Why", &"word ".repeat(900))];
         let tail = vec![("Replay", "ferroce lab check --seed 4".to_owned())];
-        let text = Failure::new("head".to_owned(), Some(rule), rows, tail).to_string();
+        let text = Failure::new("head ".repeat(20), Some(rule), rows, tail).to_string();
         assert!(text.lines().count() <= MAX_LINES, "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= MAX_COLUMNS), "{text}");
         assert!(text.ends_with("Replay  ferroce lab check --seed 4\n"), "{text}");

@@ -142,7 +142,7 @@ impl Game {
             RIGHTS => 1 + number % 3,
             _ => 2 + number,
         };
-        let regions: Vec<Region> = (0..count).map(|_| draw_region(step, dice)).collect();
+        let mut regions: Vec<Region> = (0..count).map(|_| draw_region(step, dice)).collect();
         let region = dice.bits() as usize % count;
         let Region { addr, len, domain, .. } = regions[region];
         let (at, wanted) = match (step, number % 8) {
@@ -157,7 +157,13 @@ impl Game {
         };
         let domain = if step == RIGHTS && number % 3 == 1 { domain + 1 } else { domain };
         let need = 1 << (dice.bits() % 3);
-        let gone = if step == LIFE { (0..count).filter(|_| dice.flag()).collect() } else { Vec::new() };
+        if step == RIGHTS && number % 3 == 2 {
+            // All but the one that is needed.
+            regions[region].rights = 7 ^ need;
+        }
+        // Every other time the one that is tried is among them.
+        let mut is_gone = |at| if at == region { number.is_multiple_of(2) } else { dice.flag() };
+        let gone = if step == LIFE { (0..count).filter(|&at| is_gone(at)).collect() } else { Vec::new() };
         Game { regions, gone, tried: Try { region, domain, need, addr: addr.wrapping_add(at), len: wanted } }
     }
 

@@ -108,6 +108,8 @@ impl Game {
     fn draw(step: &str, number: usize, dice: &mut Dice) -> Game {
         let count = 1 + 2 * number;
         let refused = [Deed::Beyond, Deed::Key];
+        // Where something was put last.
+        let mut put = (0, 0);
         let deeds = (0..count).map(|index| {
             let deed = match step {
                 WRITE => Deed::Put,
@@ -116,8 +118,15 @@ impl Game {
                 _ if index % 2 == number % 2 => refused[(index / 2 + number) % 2],
                 _ => [Deed::Put, Deed::Get][dice.number(1) as usize],
             };
-            let len = if number == 0 { 4 } else { 1 + dice.number(10) };
-            let at = dice.bits() % (SIZE - len);
+            let mut len = if number == 0 { 4 } else { 4 + dice.number(10) };
+            let mut at = dice.bits() % (SIZE - len);
+            if deed == Deed::Put {
+                put = (at, len);
+            } else if step == READ {
+                // The second half of that, and what lies behind it.
+                at = put.0 + put.1 / 2;
+                len = len.min(SIZE - at);
+            }
             (deed, at, len, dice.number(8) as u8)
         });
         let deeds = deeds.collect();

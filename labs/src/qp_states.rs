@@ -33,7 +33,7 @@ pub(crate) const QP_STATES: Lab = Lab {
                 "Have a function give two lists for a pair of states, required and optional. Then two questions \
                  remain: is every required one given, and is every given one in one of the lists?",
             ],
-            questions: 48,
+            questions: STEPS.len() * (ATTRS.len() + 2),
         },
         Step {
             name: POSTS,
@@ -114,6 +114,9 @@ const ATTRS: [(AttrMask, &str); 14] = [
     (AttrMask::MAX_QP_RD_ATOMIC, "MaxQpRdAtomic"),
 ];
 
+/// The steps that have attributes, from state to state.
+const STEPS: [[usize; 2]; 6] = [[0, 1], [1, 2], [2, 3], [1, 1], [3, 3], [3, 4]];
+
 /// The engine's rule for a step.
 fn transition(from: usize, to: usize) -> Option<Transition> {
     transitions(QpType::Rc).find(|step| (step.from, step.to) == (STATES[from].0, STATES[to].0))
@@ -125,22 +128,22 @@ fn path(number: usize) -> Ask {
     modify(from, to, step.map_or(AttrMask::empty(), |step| step.required), &PATH)
 }
 
+/// A step with all that it must have, but for one attribute, each in its turn: without it if it must be there, else with
+/// it. Then with some of those that it may have, and now and then with one too many or too few.
 fn attributes(number: usize, dice: &mut Dice) -> Ask {
-    let [from, to] = [[0, 1], [1, 2], [2, 3], [1, 1], [3, 3], [3, 4]][number % 6];
+    let [from, to] = STEPS[number % STEPS.len()];
     let step = transition(from, to).expect("these are steps");
-    let mut one_of = |mask: AttrMask| {
-        let among: Vec<AttrMask> =
-            ATTRS.iter().map(|(attr, _)| *attr).filter(|attr| mask.contains(*attr)).collect();
-        if among.is_empty() { AttrMask::empty() } else { among[dice.bits() as usize % among.len()] }
+    let given = match ATTRS.get(number / STEPS.len()) {
+        Some((attr, _)) => step.required ^ *attr,
+        None => {
+            let some = step.required | (step.optional & AttrMask::from_bits_truncate(dice.bits() as u32));
+            if dice.flag() { some } else { some ^ ATTRS[dice.bits() as usize % ATTRS.len()].0 }
+        }
     };
-    let all = ATTRS.iter().fold(AttrMask::empty(), |all, (attr, _)| all | *attr);
-    let known = step.required | step.optional;
-    let (required, optional) = (one_of(step.required), one_of(step.optional));
-    let (given, rule) = match number / 6 % 4 {
-        0 if !required.is_empty() => (step.required - required, &REQUIRED),
-        1 => (step.required | one_of(all - known), &UNKNOWN),
-        2 => (step.required | optional, &COMPLETE),
-        _ => (step.required, &COMPLETE),
+    let rule = match (given.contains(step.required), (step.required | step.optional).contains(given)) {
+        (false, _) => &REQUIRED,
+        (true, false) => &UNKNOWN,
+        (true, true) => &COMPLETE,
     };
     modify(from, to, given, rule)
 }

@@ -88,7 +88,8 @@ fn change(verb: &str, numbers: [u64; 3], peer: Option<IpAddr>) -> Result<QpAttr,
             let qpn = Qpn::new(numbers[1] as u32 & 0x00ff_ffff);
             Ok(QpAttr::rtr(AddressVector::new(0, peer), qpn, psn(numbers[2])?, MTU))
         }
-        _ => Ok(QpAttr::rts(psn(numbers[0])?)),
+        // Eight tries, as many as there can be: on a network that loses packets some come to nothing.
+        _ => Ok(QpAttr { retry_cnt: Some(7), ..QpAttr::rts(psn(numbers[0])?) }),
     }
 }
 

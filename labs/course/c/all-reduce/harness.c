@@ -18,7 +18,7 @@ static struct ibv_qp *queue_pair(struct ibv_pd *pd, struct ibv_cq *cq)
 static uint64_t play(struct ibv_context *context, const char *part, int count, const uint64_t *numbers)
 {
     (void)part;
-    MUST(count >= 4);
+    MUST(count >= 5);
     int rank = numbers[0], ranks = numbers[1], length = numbers[2];
     char next[32], previous[32];
     snprintf(next, sizeof next, "rank-%d", (rank + 1) % ranks);
@@ -45,6 +45,7 @@ static uint64_t play(struct ibv_context *context, const char *part, int count, c
     uint64_t us[] = {(uintptr_t)inbox->addr, inbox->rkey}, them[2];
     tell(previous, 2, us);
     MUST(hear(next, 2, them) == 2);
+    work(numbers[4]);
     ring_all_reduce(&ring, data, (struct remote){them[0], them[1]});
     /* A number that depends on every sum and its place. */
     uint64_t digest = length;
