@@ -287,6 +287,10 @@ impl<T: TraceSink> Device<T> {
         if self.emit_at_gsi(limits, out) {
             return true;
         }
+        out.clear();
+        if limits.max_packets > 1 {
+            self.let_request_go_ahead();
+        }
         // Those that must wait stay in line; each is looked at once.
         let mut waiting = 0;
         while waiting < self.qps.in_line()
@@ -298,13 +302,27 @@ impl<T: TraceSink> Device<T> {
                 waiting += 1;
                 continue;
             }
+            if !out.is_empty() && !qp.goes_along(out, limits) {
+                self.qps.keep_first(qpn);
+                break;
+            }
             let has_more = fill_train(qp, limits, out, &mut self.core.ctx(now));
             self.qps.schedule(qpn, has_more);
-            if !out.is_empty() {
-                return true;
+            if !out.is_empty() && (has_more || out.is_full(limits)) {
+                break;
             }
         }
-        false
+        !out.is_empty()
+    }
+
+    /// Lets a short request pass the ACK of another queue pair to the same peer. Only the last packet of a train may be
+    /// shorter than the others, and an ACK is shorter than a request: in this order both leave together.
+    fn let_request_go_ahead(&mut self) {
+        let (Some(first), Some(second)) = (self.qps.in_turn(0), self.qps.in_turn(1)) else { return };
+        let peer = |qp: &Qp| qp.next_stop().map(|(flow, _)| flow.dst);
+        if first.says_only_an_ack() && second.says_one_request() && peer(first) == peer(second) {
+            self.qps.swap_first();
+        }
     }
 
     /// The next event for the owner of the device.
@@ -358,19 +376,18 @@ impl<T: TraceSink> Device<T> {
     }
 }
 
-/// As many packets of one queue pair as the train takes. Says whether there are more.
+/// As many packets of a queue pair as the train takes. Says whether there are more.
 fn fill_train<T: TraceSink>(qp: &mut Qp, limits: &TxLimits, out: &mut Train, ctx: &mut Ctx<'_, T>) -> bool {
-    let Some(flow) = qp.next_flow() else {
-        // Reset or flushed while it was in line. What the train held before must not be sent again.
-        out.clear();
-        return false;
-    };
-    out.restart(flow, limits);
-    if let Some(policy) = qp.cnp_due() {
-        // It travels in a class of its own, so in a train of its own.
-        out.restart(Flow { traffic_class: policy.traffic_class, ..flow }, limits);
-        qp.emit_cnp(limits, out, ctx);
-        return true;
+    if out.is_empty() {
+        // Nowhere to go: reset or flushed while it was in line.
+        let Some((flow, dest)) = qp.next_stop() else { return false };
+        out.restart(flow, dest, limits);
+        if let Some(policy) = qp.cnp_due() {
+            // It travels in a class of its own, so in a train of its own.
+            out.restart(Flow { traffic_class: policy.traffic_class, ..flow }, dest, limits);
+            qp.emit_cnp(limits, out, ctx);
+            return true;
+        }
     }
     loop {
         match qp.emit(limits, out, ctx) {

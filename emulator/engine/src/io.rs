@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use ferroce_wire::{Bth, Headers, ICRC_LEN, Opcode, PseudoHeader, UDP_PORT};
+use ferroce_wire::{Bth, Headers, ICRC_LEN, Opcode, PseudoHeader, Qpn, UDP_PORT};
+
+use crate::qps::lane_of;
 
 /// All fields of the IP and UDP headers of a packet to be sent, except lengths, checksums and the IPv4
 /// Identification.
@@ -73,9 +75,14 @@ impl TxLimits {
     /// One packet at a time, with Identification 0.
     pub const SINGLE: TxLimits =
         TxLimits { max_packets: 1, max_bytes: 0, first_ident: 0, ident_step: 0, src_port: None, seal: true };
+
+    /// What becomes of a flow on the link.
+    fn through(&self, flow: Flow) -> Flow {
+        Flow { src_port: self.src_port.unwrap_or(flow.src_port), ..flow }
+    }
 }
 
-/// A train: packets of one queue pair that differ only in content. All have the same length, except that the
+/// A train: packets from one address to another that differ only in content. All have the same length, except that the
 /// last may be shorter; that is the form that segmentation offload takes.
 ///
 /// Trains are filled by [`Device::poll_transmit`](crate::Device::poll_transmit) and meant to be used again,
@@ -83,6 +90,9 @@ impl TxLimits {
 #[derive(Clone, Debug)]
 pub struct Train {
     flow: Flow,
+    /// The lane that all its packets are for. A host that shares its address among several NICs gives a train to the one
+    /// that its first packet is for.
+    lane: u8,
     /// Only grows; the first `used` bytes count.
     bytes: Vec<u8>,
     used: usize,
@@ -97,7 +107,7 @@ impl Train {
         let nowhere = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let flow =
             Flow { src: nowhere, dst: nowhere, src_port: 0, traffic_class: 0, hop_limit: 0, flow_label: 0 };
-        Train { flow, bytes: Vec::new(), used: 0, segment: 0, packets: 0, sealed: true }
+        Train { flow, lane: 0, bytes: Vec::new(), used: 0, segment: 0, packets: 0, sealed: true }
     }
 
     /// Where all its packets come from and go.
@@ -139,8 +149,10 @@ impl Train {
         used
     }
 
-    pub(crate) fn restart(&mut self, flow: Flow, limits: &TxLimits) {
-        self.flow = Flow { src_port: limits.src_port.unwrap_or(flow.src_port), ..flow };
+    /// Forgets its packets. The next will be the first of a train to `dest`.
+    pub(crate) fn restart(&mut self, flow: Flow, dest: Qpn, limits: &TxLimits) {
+        self.flow = limits.through(flow);
+        self.lane = lane_of(dest);
         self.sealed = limits.seal;
         self.clear();
     }
@@ -151,10 +163,9 @@ impl Train {
         self.packets = 0;
     }
 
-    /// Whether packets of `flow` may join it.
-    pub(crate) fn goes_along(&self, flow: &Flow) -> bool {
-        // The link may have chosen the source port.
-        Flow { src_port: self.flow.src_port, ..*flow } == self.flow
+    /// Whether packets of `flow` to `dest` may join it.
+    pub(crate) fn goes_along(&self, flow: Flow, dest: Qpn, limits: &TxLimits) -> bool {
+        limits.through(flow) == self.flow && lane_of(dest) == self.lane
     }
 
     /// Whether no packet can come next, however short.

@@ -32,7 +32,7 @@ impl Outbox {
         let bth = Bth { migrated, ..Bth::new(Opcode::UD_SEND_ONLY, Qpn::GSI, self.psn) };
         self.psn = self.psn.next();
         let headers = Headers { deth: Some(Deth::new(GSI_QKEY, Qpn::GSI)), ..Headers::new(bth) };
-        out.restart(flow, limits);
+        out.restart(flow, Qpn::GSI, limits);
         let filled: Result<(), std::convert::Infallible> = out.push(headers, MAD_LEN, limits, |payload| {
             payload.copy_from_slice(&mad[..]);
             Ok(())

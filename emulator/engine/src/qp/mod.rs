@@ -204,8 +204,6 @@ pub(crate) struct Qp {
     pub openers: u32,
     /// It is in the device's list of queue pairs with something to send.
     pub scheduled: bool,
-    /// The earliest entry for it in the device's timer heap.
-    pub timer_armed: Option<Time>,
 }
 
 impl Qp {
@@ -221,7 +219,6 @@ impl Qp {
             ending: None,
             openers: 1,
             scheduled: false,
-            timer_armed: None,
         }
     }
 
@@ -492,11 +489,27 @@ impl Qp {
     }
 
     /// Where the next packet goes; nowhere while there is no peer.
-    pub(crate) fn next_flow(&self) -> Option<Flow> {
+    pub(crate) fn next_stop(&self) -> Option<(Flow, Qpn)> {
         match self.conn.init.qp_type {
-            QpType::Ud => self.requester.next_flow(),
-            _ => self.conn.flow,
+            QpType::Ud => self.requester.next_stop(),
+            _ => Some((self.conn.flow?, self.conn.dest_qpn)),
         }
+    }
+
+    /// Whether its next packet may join a train that others have begun.
+    pub(crate) fn goes_along(&self, train: &Train, limits: &TxLimits) -> bool {
+        let stop = self.next_stop().filter(|_| self.cnp_due().is_none());
+        stop.is_some_and(|(flow, dest)| train.goes_along(flow, dest, limits))
+    }
+
+    /// All that it has to say is one ACK.
+    pub(crate) fn says_only_an_ack(&self) -> bool {
+        self.responder.has_only_an_ack() && !self.requester.wants_to_send()
+    }
+
+    /// All that it has to say is one short request.
+    pub(crate) fn says_one_request(&self) -> bool {
+        self.state.sends() && !self.responder.wants_to_send() && self.requester.has_one_packet(self.conn.mtu)
     }
 
     /// The moment at which `handle_timeout` has something to do.

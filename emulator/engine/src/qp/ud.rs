@@ -49,8 +49,8 @@ impl Destinations {
 
 impl Requester {
     /// Where the next datagram goes.
-    pub(super) fn next_flow(&self) -> Option<Flow> {
-        self.destinations.get(self.cursor).map(|to| to.flow)
+    pub(super) fn next_stop(&self) -> Option<(Flow, Qpn)> {
+        self.destinations.get(self.cursor).map(|to| (to.flow, to.qpn))
     }
 
     pub(super) fn emit_datagram<T: TraceSink>(
@@ -68,7 +68,7 @@ impl Requester {
             return Step::Idle;
         }
         let Some(to) = self.destinations.get(self.cursor).copied() else { return Step::Idle };
-        if !train.goes_along(&to.flow) {
+        if !train.goes_along(to.flow, to.qpn, limits) {
             return Step::Full;
         }
         let begun = self.begin(conn, ctx);

@@ -14,6 +14,7 @@ mod placement;
 mod rc_search;
 mod selective;
 mod shared;
+mod trains;
 mod uc;
 mod ud;
 mod verbs;
