@@ -15,6 +15,9 @@ use ferroce_net::{Nic, NicBuilder};
 /// Bytes of the registered memory of each end.
 const MEMORY: usize = 4 << 20;
 
+/// More connections are a crowd.
+const CROWD: usize = 1000;
+
 /// Messages between two completions of the message-rate run.
 const BATCH: usize = 64;
 
@@ -51,7 +54,9 @@ impl End {
             let pd = device.alloc_pd()?;
             let cq = device.create_cq(4096)?;
             let mr = device.reg_mr(pd, MrInit::new(&buffer, access))?;
-            let cap = QpCap { max_send_wr: 4 * BATCH as u32, max_recv_wr: 256, ..QpCap::default() };
+            // Of a crowd the queues are short, so that all of them have soon been written to once.
+            let depth = if connections > CROWD { 16 } else { 4 * BATCH as u32 };
+            let cap = QpCap { max_send_wr: depth, max_recv_wr: depth, ..QpCap::default() };
             let init = QpInit { cap, ..QpInit::new(QpType::Rc, pd, cq) };
             let mut qps = Vec::new();
             for _ in 0..connections {
@@ -111,8 +116,8 @@ impl End {
     }
 }
 
-/// Microseconds for one way of a ping-pong of 8-byte SENDs, on one connection after the other.
-pub(super) fn send_latency(near: &End, far: &Arc<End>, rounds: usize) -> f64 {
+/// Microseconds for one way of a ping-pong of 8-byte SENDs, on so many connections in turn.
+pub(super) fn send_latency(near: &End, far: &Arc<End>, connections: usize, rounds: usize) -> f64 {
     let (stop, server) = (Arc::new(AtomicBool::new(false)), Arc::clone(far));
     let done = Arc::clone(&stop);
     far.qps.iter().for_each(|qp| far.post_recv(*qp));
@@ -130,7 +135,7 @@ pub(super) fn send_latency(near: &End, far: &Arc<End>, rounds: usize) -> f64 {
     let start = Instant::now();
     for round in 0..rounds {
         // Far apart, so that no two rounds use the same cache lines.
-        let qp = near.qps[round.wrapping_mul(7919) % near.qps.len()];
+        let qp = near.qps[round.wrapping_mul(7919) % connections];
         near.post_recv(qp);
         near.post(qp, SendOp::Send, 8, 1);
         near.complete(2);

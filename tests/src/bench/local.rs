@@ -16,7 +16,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         "SEND of 8 bytes, shared memory",
         "µs",
         "UDP ping-pong, both ends polling",
-        || send_latency(&near, &far, 50_000),
+        || send_latency(&near, &far, 1, 50_000),
         || reference::udp_latency(24, 20_000).unwrap_or(f64::NAN),
     );
     report.figure(

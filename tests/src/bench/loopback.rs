@@ -17,7 +17,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         "SEND of 8 bytes, half a round trip",
         "µs",
         "UDP ping-pong, both ends polling",
-        || send_latency(&near, &far, 20_000),
+        || send_latency(&near, &far, 1, 20_000),
         || reference::udp_latency(24, 20_000).unwrap_or(f64::NAN),
     );
     report.figure(
