@@ -11,20 +11,12 @@ uint64_t digest(const uint8_t *message)
 
 #include "stream.c"
 
-static uint64_t play(struct ibv_context *context, const char *part, int count, const uint64_t *numbers)
+static uint64_t lab_play(struct ibv_context *context, const char *part, int count, const uint64_t *numbers)
 {
     MUST(count >= 2);
     struct ibv_pd *pd = ibv_alloc_pd(context);
     struct ibv_cq *cq = ibv_create_cq(context, 64, NULL, NULL, 0);
-    struct ibv_qp_init_attr init = {
-        .send_cq = cq,
-        .recv_cq = cq,
-        .qp_type = IBV_QPT_RC,
-        .cap = {.max_send_wr = 8, .max_recv_wr = 8, .max_send_sge = 1, .max_recv_sge = 1},
-        .sq_sig_all = 1,
-    };
-    struct ibv_qp *qp = ibv_create_qp(pd, &init);
-    MUST(qp);
+    struct ibv_qp *qp = lab_queue_pair(pd, cq, 8, 1);
     to_init(qp, 0);
     if (!strcmp(part, "receiver")) {
         struct receiver receiver;

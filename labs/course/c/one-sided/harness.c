@@ -1,28 +1,19 @@
 struct ibv_qp *new_qp(struct ibv_pd *pd, struct ibv_cq *cq)
 {
-    struct ibv_qp_init_attr init = {
-        .send_cq = cq,
-        .recv_cq = cq,
-        .qp_type = IBV_QPT_RC,
-        .cap = {.max_send_wr = 16, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1},
-        .sq_sig_all = 1,
-    };
-    struct ibv_qp *qp = ibv_create_qp(pd, &init);
-    MUST(qp);
-    return qp;
+    return lab_queue_pair(pd, cq, 16, 1);
 }
 
 #include "window.c"
 
-static const int ALL = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
+static const int LAB_ALL = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
 
-static uint64_t owner(struct ibv_pd *pd, struct ibv_cq *cq, size_t size, uint64_t letters)
+static uint64_t lab_owner(struct ibv_pd *pd, struct ibv_cq *cq, size_t size, uint64_t letters)
 {
     static uint8_t letter[4096];
-    struct ibv_mr *mr = memory(pd, size, ALL);
-    uint64_t us[] = {(uintptr_t)mr->addr, mr->rkey}, sum = 0, word;
-    tell("user", 2, us);
-    connect_to("user", new_qp(pd, cq), ALL);
+    struct ibv_mr *mr = memory(pd, size, LAB_ALL);
+    uint64_t sum = 0, word;
+    lab_tell_memory("user", mr);
+    connect_to("user", new_qp(pd, cq), LAB_ALL);
     for (uint64_t number = 1; number <= letters; number++) {
         size_t length = receive_letter(mr->addr, number, letter);
         for (size_t at = 0; at < length && at < sizeof letter; at++)
@@ -31,17 +22,16 @@ static uint64_t owner(struct ibv_pd *pd, struct ibv_cq *cq, size_t size, uint64_
     }
     /* As often as the user wants a new connection, until it has ended. */
     while (hear("user", 1, &word) == 1 && word == 1)
-        connect_to("user", new_qp(pd, cq), ALL);
+        connect_to("user", new_qp(pd, cq), LAB_ALL);
     return sum;
 }
 
-static uint64_t user(struct ibv_pd *pd, struct ibv_cq *cq, uint64_t size, int count, const uint64_t *deeds)
+static uint64_t lab_user(struct ibv_pd *pd, struct ibv_cq *cq, uint64_t size, int count, const uint64_t *deeds)
 {
-    uint64_t them[2], refused = 0, sum = 0, letters = 0, word;
-    MUST(hear("owner", 2, them) == 2);
-    struct remote remote = {them[0], them[1]};
+    uint64_t refused = 0, sum = 0, letters = 0, word;
+    struct remote remote = lab_hear_memory("owner");
     struct ibv_qp *qp = new_qp(pd, cq);
-    connect_to("owner", qp, ALL);
+    connect_to("owner", qp, LAB_ALL);
     struct window window;
     window_new(&window, pd, cq, qp, remote);
     for (int i = 0; i < count; i++) {
@@ -85,13 +75,13 @@ static uint64_t user(struct ibv_pd *pd, struct ibv_cq *cq, uint64_t size, int co
     return refused | sum << 32;
 }
 
-static uint64_t play(struct ibv_context *context, const char *part, int count, const uint64_t *numbers)
+static uint64_t lab_play(struct ibv_context *context, const char *part, int count, const uint64_t *numbers)
 {
     MUST(count >= 1);
     struct ibv_pd *pd = ibv_alloc_pd(context);
     struct ibv_cq *cq = ibv_create_cq(context, 64, NULL, NULL, 0);
     MUST(pd && cq);
     if (!strcmp(part, "owner"))
-        return owner(pd, cq, numbers[0], numbers[1]);
-    return user(pd, cq, numbers[0], (count - 1) / 4, numbers + 1);
+        return lab_owner(pd, cq, numbers[0], numbers[1]);
+    return lab_user(pd, cq, numbers[0], (count - 1) / 4, numbers + 1);
 }
