@@ -47,7 +47,14 @@ pub(crate) const PING_PONG_IN_PYTHON: Lab = variant(
                 ],
                 3,
             ),
-            step("lossy", "on a network that loses packets", &["Nothing but a timeout and retries."], 2),
+            step(
+                "lossy",
+                "on a network that loses packets",
+                &[
+                    "Nothing but a timeout and retries: timeout = 12 (17 milliseconds) and retry_cnt = 7 will do.",
+                ],
+                2,
+            ),
         ],
     },
 );
