@@ -92,9 +92,20 @@ impl<'a> Attempt<'a> {
 enum Trouble {
     Refused(String),
     CompileTime,
-    Wrong { question: Asked, wrong: Wrong, failing: usize },
-    Panicked { question: Asked, message: String },
-    NoAnswer { question: Asked, silence: Silence },
+    /// The wrong answers of a step are counted if all of its questions were asked.
+    Wrong {
+        question: Asked,
+        wrong: Wrong,
+        failing: Option<usize>,
+    },
+    Panicked {
+        question: Asked,
+        message: String,
+    },
+    NoAnswer {
+        question: Asked,
+        silence: Silence,
+    },
 }
 
 /// One question of a step.
@@ -129,17 +140,21 @@ fn ask(
 /// Asks the questions of a step, all that can be asked, and gives the first trouble.
 fn ask_step(asked: Vec<Asked>, players: &mut Players<'_>) -> Result<Option<Trouble>, LabError> {
     let mut first = None;
-    let mut failing = 0;
+    let mut failing = Some(0);
     for question in asked {
         let stop = match question.question.ask(players) {
             Ok(()) => continue,
             Err(Stop::Unable(error)) => return Err(error),
             Err(stop) => stop,
         };
-        failing += usize::from(matches!(stop, Stop::Wrong(_)));
-        let is_silent = matches!(stop, Stop::Silence(_));
+        let waited = match &stop {
+            Stop::Wrong(wrong) => wrong.waited,
+            stop => matches!(stop, Stop::Silence(_)),
+        };
+        failing =
+            failing.filter(|_| !waited).map(|count| count + usize::from(matches!(stop, Stop::Wrong(_))));
         first = first.or(Some((question, stop)));
-        if is_silent {
+        if waited {
             break;
         }
     }
@@ -190,7 +205,7 @@ impl Trouble {
             Trouble::Wrong { question, wrong, failing } => {
                 let mut rows = vec![Row::text("For", &question.question.describe())];
                 rows.extend(wrong.rows);
-                if failing < question.of {
+                if let Some(failing) = failing.filter(|&failing| failing < question.of) {
                     rows.push(Row::text("Count", &format!("{failing} of {} answers are wrong", question.of)));
                 }
                 (place(&question), Some(wrong.rule), rows)

@@ -43,11 +43,13 @@ pub(crate) struct Wrong {
     pub(crate) rows: Vec<Row>,
     /// The run, if packets were sent in it.
     pub(crate) film: Option<Film>,
+    /// It took all the patience there is: the step's other questions are not asked.
+    pub(crate) waited: bool,
 }
 
 impl Wrong {
     pub(crate) fn new(rule: &'static Rule, rows: Vec<Row>) -> Wrong {
-        Wrong { rule, rows, film: None }
+        Wrong { rule, rows, film: None, waited: false }
     }
 }
 

@@ -3,7 +3,7 @@
 //! They run at the same time, as programs do; what they tell each other goes through here. What is checked is looked up
 //! when all have ended: queue pairs and memory, which their harness knows, and packets, which their cards record.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ferroce_engine::QpState;
 use ferroce_fabric::{Chance, Link};
+use ferroce_wire::cm::{CmMad, CmMessage, RejectReason};
 use ferroce_wire::{Packet, Syndrome};
 
 use super::WAITS;
@@ -70,6 +71,8 @@ struct Desk {
     gone: Vec<bool>,
     /// Whose words programs wait for.
     hearing: Vec<Option<usize>>,
+    /// One has broken off: the others wait for what it will not do.
+    broken: bool,
 }
 
 impl Real {
@@ -107,7 +110,10 @@ impl Real {
         let (desk, news) = (&self.desk, &self.news);
         let refused = self.rnr.map(|_| (self.actors[0].card.record.clone(), self.actors[0].began));
         // Cards try again and again: whoever waits for the end of it waits long.
-        let goes_on = || refused.as_ref().is_none_or(|(record, began)| first_rnr(record, *began).is_none());
+        let goes_on = || {
+            !lock(desk).broken
+                && refused.as_ref().is_none_or(|(record, began)| first_rnr(record, *began).is_none())
+        };
         let ends: Vec<Result<String, Stop>> = thread::scope(|scope| {
             let threads: Vec<_> = self
                 .actors
@@ -118,7 +124,10 @@ impl Real {
                     let goes_on = &goes_on;
                     scope.spawn(move || {
                         let end = serve(index, student, names, desk, news, goes_on);
-                        lock(desk).gone[index] = true;
+                        let mut left = lock(desk);
+                        left.gone[index] = true;
+                        left.broken |= end.is_err();
+                        drop(left);
                         news.notify_all();
                         end
                     })
@@ -166,7 +175,8 @@ impl Real {
             return Ok(());
         }
         let rule = self.rnr.filter(|_| self.first_rnr().is_some()).unwrap_or(&WAITS);
-        Err(self.wrong(rule, vec![Row::exact("Where", silent)]).into())
+        let wrong = self.wrong(rule, vec![Row::exact("Where", silent)]);
+        Err(Wrong { waited: true, ..wrong }.into())
     }
 
     pub(super) fn wrong(&self, rule: &'static Rule, rows: Vec<Row>) -> Wrong {
@@ -216,8 +226,17 @@ impl Real {
         (0..self.actors.len()).filter_map(longest).max()
     }
 
-    pub(super) fn rejected(&self, _program: usize) -> usize {
-        0
+    pub(super) fn rejected(&self, program: usize) -> usize {
+        self.sent(program, |packets| {
+            let packets = packets.filter_map(|packet| Packet::parse(packet).ok());
+            let mads = packets.filter_map(|packet| CmMad::parse(packet.payload).ok());
+            // Who has not heard it asks again, and is told again.
+            let peers = mads.filter_map(|mad| match mad.message {
+                CmMessage::Rej(rej) if rej.reason == RejectReason::CONSUMER_DEFINED => Some(rej.remote_id),
+                _ => None,
+            });
+            peers.collect::<BTreeSet<u32>>().len()
+        })
     }
 
     /// Looks at the packets, from BTH to ICRC, that a program's card has sent.
@@ -261,10 +280,11 @@ fn serve(
         let other = names.iter().position(|known| known == name);
         match (verb, other) {
             ("end", _) => return Ok(arguments.to_owned()),
-            ("tell", Some(to)) => {
+            ("tell" | "note", Some(to)) => {
                 let mut desk = lock(desk);
                 desk.mail.push_back((index, to, words.to_owned()));
-                desk.tells += 1;
+                // A note is from the program around the student's file.
+                desk.tells += usize::from(verb == "tell");
                 news.notify_all();
                 drop(desk);
                 student.say("ok")?;
@@ -291,7 +311,7 @@ fn wait_for_words(desk: &Mutex<Desk>, news: &Condvar, from: usize, to: usize) ->
             desk.hearing[to] = None;
             return desk.mail.remove(at).map(|(_, _, words)| words);
         }
-        if desk.gone[from] || (0..desk.gone.len()).all(|program| desk.is_stuck(program)) {
+        if desk.broken || desk.gone[from] || (0..desk.gone.len()).all(|program| desk.is_stuck(program)) {
             return None;
         }
         desk = news.wait_timeout(desk, LOOK).unwrap_or_else(PoisonError::into_inner).0;
