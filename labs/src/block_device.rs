@@ -142,6 +142,27 @@ impl Game {
         if step == LOSSY { Chance::percent(3) } else { Chance::NEVER }
     }
 
+    /// Whether it is about how many commands are at work together.
+    fn is_timed(&self) -> bool {
+        self.depth > 1 && self.loss == Chance::NEVER
+    }
+
+    /// What shows that commands had to wait for each other.
+    fn slow(&self, language: Language, target: &str, told_last: Option<u64>) -> Option<String> {
+        let count = self.commands.len();
+        if language != Language::Rust {
+            // Time is real there: the target's harness counts.
+            let most: usize = target.parse().unwrap_or_default();
+            let text =
+                format!("of {count} commands, {WINDOW} at a time, the target had {most} at work at most");
+            return (most < WINDOW / 2).then_some(text);
+        }
+        // A command takes two ways for itself and its answer, and two more if it is a write; so much for each alone.
+        let alone = LATENCY * 2 * count as u32;
+        let took = Duration::from_nanos(told_last.unwrap_or(u64::MAX));
+        (took > alone / 2).then(|| format!("{count} commands took {took:?}"))
+    }
+
     /// What the client's harness makes of the right answers: a number for each command.
     fn outcomes(&self) -> Vec<u64> {
         let mut store: BTreeMap<u64, u64> = BTreeMap::new();
@@ -177,12 +198,14 @@ impl Question for Game {
             .iter()
             .map(|command| format!("{} {}", u8::from(command.writes), command.block))
             .collect();
+        let (count, together) = (self.commands.len(), if self.is_timed() { self.depth } else { 1 });
         let parts = [
-            ("target".to_owned(), self.blocks.to_string()),
+            ("target".to_owned(), format!("{} {together} {count}", self.blocks)),
             ("client".to_owned(), format!("{} {} {}", self.seed, self.depth, commands.join(" "))),
         ];
+        let language = players.program().language();
         let mut stage = Stage::open(players, self.seed, link, &parts)?;
-        stage.play(players)?;
+        let results = stage.play(players)?;
         let seen =
             |rule: &'static Rule, text: String| Err(stage.wrong(rule, vec![Row::text("Seen", &text)]).into());
         let told: Vec<u64> =
@@ -209,11 +232,10 @@ impl Question for Game {
         if let Some(bytes) = stage.longest_send().filter(|&bytes| bytes > MESSAGE) {
             return seen(&COMMANDS, format!("a message of {bytes} bytes was sent"));
         }
-        // A command takes two ways for itself and its answer, and two more if it is a write; so much for each alone.
-        let alone = LATENCY * 2 * self.commands.len() as u32;
-        let took = Duration::from_nanos(told.last().copied().unwrap_or(u64::MAX));
-        if self.depth > 1 && self.loss == Chance::NEVER && took > alone / 2 {
-            return seen(&TOGETHER, format!("{} commands took {took:?}", self.commands.len()));
+        if self.is_timed()
+            && let Some(text) = self.slow(language, &results[0], told.last().copied())
+        {
+            return seen(&TOGETHER, text);
         }
         Ok(())
     }

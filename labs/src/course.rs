@@ -26,8 +26,8 @@ use crate::selective_repeat::SELECTIVE_REPEAT;
 use crate::talk::{Players, Stop};
 use crate::three_ways::THREE_WAYS;
 use crate::tracks::{
-    ALL_REDUCE_IN_C, ATOMICS_IN_C, ATOMICS_IN_PYTHON, COMPLETIONS_IN_C, FLOW_CONTROL_IN_C, KEY_VALUE_IN_C,
-    ONE_SIDED_IN_C, PING_PONG_IN_C, PING_PONG_IN_PYTHON,
+    ALL_REDUCE_IN_C, ATOMICS_IN_C, ATOMICS_IN_PYTHON, BLOCK_DEVICE_IN_C, COMPLETIONS_IN_C, FLOW_CONTROL_IN_C,
+    KEY_VALUE_IN_C, ONE_SIDED_IN_C, PING_PONG_IN_C, PING_PONG_IN_PYTHON, THREE_WAYS_IN_C,
 };
 
 /// The text of a file in `labs/course`.
@@ -70,7 +70,9 @@ pub const COURSE: &[Lab] = &[
     ONE_SIDED_IN_C,
     KEY_VALUE_IN_C,
     ATOMICS_IN_C,
+    THREE_WAYS_IN_C,
     ALL_REDUCE_IN_C,
+    BLOCK_DEVICE_IN_C,
     PING_PONG_IN_PYTHON,
     ATOMICS_IN_PYTHON,
 ];

@@ -3,12 +3,14 @@
 use super::{Variant, step, variant};
 use crate::all_reduce::ALL_REDUCE;
 use crate::atomics::ATOMICS;
+use crate::block_device::BLOCK_DEVICE;
 use crate::completions::COMPLETIONS;
 use crate::course::{Lab, Language, course_file};
 use crate::flow_control::FLOW_CONTROL;
 use crate::key_value::KEY_VALUE;
 use crate::one_sided::ONE_SIDED;
 use crate::ping_pong::PING_PONG;
+use crate::three_ways::THREE_WAYS;
 
 const LAB_H: &[(&str, &str)] = &[("lab", course_file!("c/lab.h"))];
 
@@ -22,7 +24,11 @@ macro_rules! text {
 /// The program around the student's file.
 macro_rules! harness {
     ($lab:literal) => {
-        concat!(course_file!("c/inside.h"), course_file!(concat!("c/", $lab, "/harness.c")))
+        concat!(
+            course_file!("c/inside.h"),
+            course_file!("c/broken.h"),
+            course_file!(concat!("c/", $lab, "/harness.c"))
+        )
     };
 }
 
@@ -76,7 +82,7 @@ pub(crate) const PING_PONG_IN_C: Lab = variant(
                 "lossy",
                 "on a network that loses packets",
                 &[
-                    "Nothing but a timeout and retries: the cards repeat what is lost. timeout = 14 and retry_cnt = 7 will do.",
+                    "Nothing but a timeout and retries: the cards repeat what is lost. timeout = 12 and retry_cnt = 7 will do.",
                 ],
                 3,
             ),
@@ -334,6 +340,117 @@ pub(crate) const ALL_REDUCE_IN_C: Lab = variant(
                 "no more bytes than a ring needs",
                 &["Only one part goes out in each step: length / ranks numbers."],
                 2,
+            ),
+        ],
+    },
+);
+
+pub(crate) const THREE_WAYS_IN_C: Lab = variant(
+    &THREE_WAYS,
+    Language::C,
+    LAB_H,
+    Variant {
+        name: "three-ways-c",
+        title: "Three ways to connect, in C",
+        text: text!("three-ways"),
+        file: "ways.c",
+        starter: course_file!("c/three-ways/starter.c"),
+        harness: harness!("three-ways"),
+        steps: &[
+            step(
+                "hand",
+                "by hand",
+                &[
+                    "It is the lab \"Ping-pong in C\" once more: ibv_create_qp, to_init, a receive, tell, hear, then \
+                     ibv_modify_qp to RTR and RTS.",
+                    "Put what both ends share into a struct, with functions that wait for a message and send one: you will use \
+                     it again for cm.",
+                ],
+                3,
+            ),
+            step(
+                "cm",
+                "by the connection manager",
+                &[
+                    "Without an event channel: rdma_create_id(NULL, &id, NULL, RDMA_PS_TCP). The server binds to a struct \
+                     sockaddr_in that has only sin_family and sin_port.",
+                    "rdma_create_qp(id, pd, &init) with pd and cq of id->verbs; post a receive; then rdma_connect or \
+                     rdma_accept with .retry_count = 7 and .rnr_retry_count = 7.",
+                    "Nothing is told. In the end the server calls rdma_destroy_id(listener), and leaves the connection alone: \
+                     the last answer may be on its way yet.",
+                ],
+                4,
+            ),
+            step(
+                "refuse",
+                "versions that the server does not speak",
+                &[
+                    "The server: rdma_get_request until private_data[0] is its version; all others get rdma_reject and \
+                     rdma_destroy_id.",
+                    "The client: private_data = &version, private_data_len = 1. If rdma_connect fails and errno is \
+                     ECONNREFUSED, the next version, with a new identifier and queue pair.",
+                ],
+                4,
+            ),
+            step(
+                "sockets",
+                "over sockets",
+                &[
+                    "rrecv returns how many bytes there were, which can be fewer than a message has. Call it until you have \
+                     `size` bytes.",
+                ],
+                4,
+            ),
+        ],
+    },
+);
+
+pub(crate) const BLOCK_DEVICE_IN_C: Lab = variant(
+    &BLOCK_DEVICE,
+    Language::C,
+    LAB_H,
+    Variant {
+        name: "block-device-c",
+        title: "A remote block device in C",
+        text: text!("block-device"),
+        file: "disk.c",
+        starter: course_file!("c/block-device/starter.c"),
+        harness: harness!("block-device"),
+        steps: &[
+            step(
+                "one",
+                "one block at a time",
+                &[
+                    "The client: register memory with IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ \
+                     in client_new; put the block there, send a command with its address and rkey, and wait for IBV_WC_RECV.",
+                    "The target, for a write: IBV_WR_RDMA_READ from the address in the command, wait for it, and copy the block \
+                     into the store. For a read: IBV_WR_RDMA_WRITE of the block, then the answer.",
+                    "A command that is none ends target_serve: client_shut_down sends it. The target posts a receive more than \
+                     there are commands for that.",
+                ],
+                3,
+            ),
+            step(
+                "bounds",
+                "blocks that are not there",
+                &["Answer that there is no such block, and move no data. The connection goes on."],
+                3,
+            ),
+            step(
+                "depth",
+                "eight commands at once",
+                &[
+                    "client_submit sends a command and returns; client_finish waits for one answer, which names the slot.",
+                    "The target must not wait for the data of one command while others come: post its READ or WRITE and go on \
+                     with wait_for; when that completes (wr_id says which command it was), send the answer.",
+                ],
+                3,
+            ),
+            step(
+                "lossy",
+                "on a network that loses packets",
+                &["Nothing new. If it fails, two commands share memory somewhere."],
+                3,
             ),
         ],
     },

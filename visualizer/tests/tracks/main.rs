@@ -81,6 +81,70 @@ verdicts! { C:
     ];
 }
 
+verdicts! { C:
+    tracks_c_three_ways "three-ways-c" "echo.content" &[
+        ("    post_receive(&end);\n    return end;", "    return end;", "receive.first"),
+        ("        answer_message(end->outbox->addr, end->inbox->addr, end->size);\n", "", "echo.content"),
+        ("message[at] = fill + round + at;", "message[at] = fill + at;", "echo.content"),
+        ("        if (wanted[0] == version)\n            break;\n", "        break;\n", "cm.version"),
+        ("        MUST(errno == ECONNREFUSED);\n", "        return 0;\n", "stage.waits"),
+        (
+            "        struct rdma_conn_param param = proposal(&versions[i]);\n",
+            "        struct rdma_conn_param param = proposal(&versions[i]);\n        tell(\"server\", 0, NULL);\n",
+            "cm.alone",
+        ),
+        ("    for (size_t have = 0; have < size;) {", "    for (size_t have = 0; have < 1;) {", "stream.bytes|panic"),
+        ("        answer_message(message, message, size);\n", "", "stream.bytes"),
+        (
+            "#include <rdma/rsocket.h>\n",
+            "#include <rdma/rsocket.h>\n#define rsocket socket\n#define rbind bind\n#define raccept accept\n\
+             #define rconnect connect\n#define rsend send\n#define rclose close\n#undef rlisten\n\
+             #define rlisten(socket, backlog) lab_listens(listen(socket, backlog))\n#undef rrecv\n#define rrecv recv\n",
+            "stream.card|panic",
+        ),
+    ];
+}
+
+verdicts! { C:
+    tracks_c_block_device "block-device-c" "disk.content" &[
+        ("        memcpy(target->store[command->block], ", "        memcpy(target->store[0], ", "disk.content"),
+        ("        memcpy((void *)buffer.addr, target->store[command.block], BLOCK);\n", "        ;\n", "disk.content"),
+        ("        answer(target, command.slot, 1);\n", "        answer(target, command.slot, 0);\n", "disk.bounds"),
+        ("if (command.block >= target->blocks) {", "if (command.block + 1 >= target->blocks) {", "disk.bounds"),
+        ("(uintptr_t)client->buffers->addr + slot * BLOCK;", "(uintptr_t)client->buffers->addr;", "disk.content"),
+        (
+            "struct ibv_sge buffer = part(target->buffers, command.slot, BLOCK);",
+            "struct ibv_sge buffer = part(target->buffers, 0, BLOCK);",
+            "disk.content",
+        ),
+        (
+            "    post(target->qp, DATA + command.slot, buffer, opcode, (struct remote){command.addr, command.rkey});\n}",
+            "    post(target->qp, DATA + command.slot, buffer, opcode, (struct remote){command.addr, command.rkey});\n\
+             while (wait_for(target->cq).wr_id != DATA + command.slot)\n;\nif (command.kind == WRITE)\n\
+             memcpy(target->store[command.block], (void *)buffer.addr, BLOCK);\nanswer(target, command.slot, 0);\n}",
+            "stage.waits",
+        ),
+        // Commands that come meanwhile are put aside.
+        (
+            "    post(target->qp, DATA + command.slot, buffer, opcode, (struct remote){command.addr, command.rkey});\n}",
+            "    post(target->qp, DATA + command.slot, buffer, opcode, (struct remote){command.addr, command.rkey});\n\
+             static struct command later[WINDOW];\nstatic int count;\nstruct ibv_wc wc;\n\
+             while ((wc = wait_for(target->cq)).wr_id != DATA + command.slot) {\nif (wc.opcode != IBV_WC_RECV)\n\
+             continue;\nlater[count++] = ((struct command *)target->commands->addr)[wc.wr_id];\n\
+             post_receive(target->qp, target->commands, wc.wr_id, sizeof command);\n}\nif (command.kind == WRITE)\n\
+             memcpy(target->store[command.block], (void *)buffer.addr, BLOCK);\nanswer(target, command.slot, 0);\n\
+             if (count > 0)\nbegin(target, later[--count]);\n}",
+            "disk.depth",
+        ),
+        ("    uint64_t missing, slot;\n", "    uint64_t missing, slot, more[8];\n", "disk.one-sided"),
+        (
+            "            post_receive(target->qp, target->commands, wc.wr_id, sizeof command);\n",
+            "",
+            "stage.waits",
+        ),
+    ];
+}
+
 verdicts! { Python:
     tracks_python_ping_pong "ping-pong-python" "qp.rts" &[("(byte + 1) % 256", "byte", "echo.content")];
     tracks_python_atomics "atomics-python" "ticket.once" &[
@@ -94,9 +158,12 @@ fn tracks_tell_where_a_call_failed_and_what_was_on_the_wire() {
         return;
     }
     let room = Room::start("ping-pong-c");
-    room.solve(".timeout = 14,", ".timeout = 99,");
+    room.solve(".timeout = 12,", ".timeout = 99,");
     let said = room.check();
     assert!(said.contains("Panic   pingpong.c:") && said.contains("not so: !ibv_modify_qp"), "{said}");
+    room.solve("out[at] = in[at] + add;", "((volatile uint8_t *)16)[at] = in[at];");
+    let said = room.check();
+    assert!(said.contains("Panic   pingpong.c:") && said.contains("Segmentation fault"), "{said}");
     room.solve("    post_receive(&end);\n    uint64_t us", "    uint64_t us");
     let said = room.check();
     let replay =

@@ -40,6 +40,11 @@ pub(crate) fn seeds() -> usize {
     std::env::var("LABS_SEEDS").ok().map_or(1, |text| text.parse().expect("LABS_SEEDS is a number"))
 }
 
+/// Whether a line of a failed check tells of a call that failed.
+fn is_panic(line: &serde_json::Value) -> bool {
+    line["label"] == "Panic"
+}
+
 pub(crate) struct Room {
     lab: &'static str,
     folder: PathBuf,
@@ -79,13 +84,16 @@ impl Room {
         files.find(|path| path.file_stem().is_some_and(|stem| stem != "lab")).expect("a file to edit")
     }
 
-    /// Checks, and gives the rule that was broken; `None` if the lab is passed.
+    /// Checks, and gives the rule that was broken, or "panic" where a call failed; `None` if the lab is passed.
     pub(crate) fn broken_rule(&self) -> Option<String> {
         let output = self.ferroce(&["lab", "check", ".", self.lab, "--json"]);
         let said: serde_json::Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
         match said["verdict"].as_str() {
             Some("passed") => None,
+            _ if said["lines"].as_array().is_some_and(|lines| lines.iter().any(is_panic)) => {
+                Some("panic".to_owned())
+            }
             _ => Some(said["rule"].as_str().map_or_else(|| said.to_string(), str::to_owned)),
         }
     }
