@@ -41,6 +41,8 @@ pub(super) fn connected(
     let far = Arc::new(End::open(number + 1, connections, &describe)?);
     near.connect(&far)?;
     far.connect(&near)?;
+    // Whoever takes one posts another.
+    far.qps.iter().for_each(|qp| far.post_recv(*qp));
     Ok((near, far))
 }
 
@@ -120,7 +122,6 @@ impl End {
 pub(super) fn send_latency(near: &End, far: &Arc<End>, connections: usize, rounds: usize) -> f64 {
     let (stop, server) = (Arc::new(AtomicBool::new(false)), Arc::clone(far));
     let done = Arc::clone(&stop);
-    far.qps.iter().for_each(|qp| far.post_recv(*qp));
     let echo = std::thread::spawn(move || {
         let mut wc = [Wc::default(); 4];
         while !stop.load(Ordering::Relaxed) {
@@ -143,8 +144,7 @@ pub(super) fn send_latency(near: &End, far: &Arc<End>, connections: usize, round
     let elapsed = start.elapsed();
     done.store(true, Ordering::Relaxed);
     echo.join().expect("the echo thread does not panic");
-    // A completion of the last answer may be left: start the next round clean. Receives that are left fill the queue
-    // after many rounds only.
+    // A completion of the last answer may be left: start the next round clean.
     let mut wc = [Wc::default(); 32];
     while far.poll(&mut wc) > 0 {}
     elapsed.as_secs_f64() * 1e6 / rounds as f64 / 2.0
