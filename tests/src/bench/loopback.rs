@@ -27,13 +27,27 @@ pub fn run(report: &mut Report) -> Result<()> {
         || write_latency(&near, &far, 20_000),
         || reference::udp_latency(40, 20_000).unwrap_or(f64::NAN),
     );
+    report.figure(
+        "SEND of 8 bytes, half a round trip",
+        "µs",
+        "UDP ping-pong, not connected, with ACKs",
+        || send_latency(&near, &far, 1, 20_000),
+        || reference::udp_latency_acknowledged(24, 20_000).unwrap_or(f64::NAN),
+    );
     for (name, op) in [("WRITE", SendOp::Write(far.remote())), ("READ", SendOp::Read(far.remote()))] {
         report.figure(
             &format!("{name} of 1 MiB, path MTU 4096"),
             "Gbit/s",
             "UDP stream, GSO and GRO, 4096-byte packets",
             || throughput(&near, op, 1 << 20, 400),
-            || reference::udp_stream(4096, 400 << 20).unwrap_or(f64::NAN),
+            || reference::udp_stream(4096, 400 << 20, false).unwrap_or(f64::NAN),
+        );
+        report.figure(
+            &format!("{name} of 1 MiB, path MTU 4096"),
+            "Gbit/s",
+            "the same UDP stream, copied and checked at both ends",
+            || throughput(&near, op, 1 << 20, 400),
+            || reference::udp_stream(4096, 400 << 20, true).unwrap_or(f64::NAN),
         );
         report.figure(
             &format!("{name} of 1 MiB, path MTU 4096"),
@@ -48,7 +62,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         "million/s",
         "UDP stream of 40-byte packets, GSO and GRO",
         || message_rate(&near, SendOp::Write(far.remote()), 400_000),
-        || reference::udp_stream(40, 40 * 1_000_000).unwrap_or(f64::NAN) * 1e3 / 8.0 / 40.0,
+        || reference::udp_stream(40, 40 * 1_000_000, false).unwrap_or(f64::NAN) * 1e3 / 8.0 / 40.0,
     );
     Ok(())
 }

@@ -1,12 +1,16 @@
 //! What the operating system's sockets do, used as well as they can be.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, SockaddrIn, bind, getsockname, recvmsg,
+    sendmsg, setsockopt, socket, sockopt,
+};
 
 /// Two UDP sockets on loop-back that know each other.
 fn udp_pair() -> std::io::Result<[UdpSocket; 2]> {
@@ -46,26 +50,85 @@ pub(super) fn udp_latency(len: usize, rounds: u32) -> std::io::Result<f64> {
     Ok(elapsed.as_secs_f64() * 1e6 / f64::from(rounds) / 2.0)
 }
 
+/// The same as a NIC has to do it that others share its address with: through sockets that are not connected, each
+/// datagram with an acknowledgement behind it, which segmentation offload makes one with it.
+pub(super) fn udp_latency_acknowledged(len: usize, rounds: u32) -> nix::Result<f64> {
+    const ACK: usize = 20;
+    let open = |last| -> nix::Result<_> {
+        let addr = SockaddrIn::new(127, 91, 1, last, 0);
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+        setsockopt(&fd, sockopt::UdpGroSegment, &true)?;
+        bind(fd.as_raw_fd(), &addr)?;
+        let addr: SockaddrIn = getsockname(fd.as_raw_fd())?;
+        Ok((fd, addr))
+    };
+    let ((near, near_addr), (far, far_addr)) = (open(1)?, open(2)?);
+    let bytes = vec![7; len + ACK];
+    let send = move |fd: &OwnedFd, to: &SockaddrIn| {
+        let (parts, segment) = ([IoSlice::new(&bytes)], len as u16);
+        let cut = [ControlMessage::UdpGsoSegments(&segment)];
+        sendmsg(fd.as_raw_fd(), &parts, &cut, MsgFlags::empty(), Some(to))
+    };
+    let receive = |fd: &OwnedFd| {
+        let (mut bytes, mut control) = ([0; 2048], nix::cmsg_space!(i32));
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        recvmsg::<SockaddrIn>(fd.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())
+            .map(|message| message.bytes)
+    };
+    let done = AtomicBool::new(false);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if receive(&far).is_ok() {
+                    send(&far, &near_addr).ok();
+                }
+            }
+        });
+        for _ in 0..rounds {
+            send(&near, &far_addr)?;
+            let mut arrived = 0;
+            while arrived < len + ACK {
+                arrived += receive(&near).unwrap_or(0);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        Ok::<_, nix::Error>(())
+    })?;
+    Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds) / 2.0)
+}
+
 /// Bits per nanosecond that arrive of a UDP stream of packets of `segment` bytes, sent and received in batches
-/// by the kernel's segmentation (GSO and GRO). What is lost does not count.
-pub(super) fn udp_stream(segment: usize, bytes: u64) -> std::io::Result<f64> {
+/// by the kernel's segmentation (GSO and GRO). What is lost does not count. With `checked`, each packet is copied and its
+/// checksum computed at both ends, as a NIC must that is a program.
+pub(super) fn udp_stream(segment: usize, bytes: u64, checked: bool) -> std::io::Result<f64> {
     let [near, far] = udp_pair()?;
     setsockopt(&near, sockopt::UdpGsoSegment, &(segment as i32))?;
     setsockopt(&far, sockopt::UdpGroSegment, &true)?;
     let done = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&done);
     let reader = std::thread::spawn(move || {
-        let (mut buffer, mut arrived) = (vec![0; 65_536], 0);
+        let (mut buffer, mut memory, mut arrived) = (vec![0; 65_536], vec![0; MEMORY + 65_536], 0);
         while !stop.load(Ordering::Relaxed) {
             if let Ok(len) = far.recv(&mut buffer) {
                 arrived += len as u64;
+                if checked {
+                    let at = arrived as usize % MEMORY;
+                    copy_checked(&buffer[..len], &mut memory[at..at + len], segment);
+                }
             }
         }
         arrived
     });
-    let train = vec![7; segment * (65_000 / segment).min(64)];
+    let mut train = vec![7; segment * (65_000 / segment).min(64)];
+    let source = vec![7; MEMORY + 65_536];
     let (start, mut sent) = (Instant::now(), 0);
     while sent < bytes {
+        if checked {
+            let at = sent as usize % MEMORY;
+            copy_checked(&source[at..at + train.len()], &mut train, segment);
+        }
         if near.send(&train).is_ok() {
             sent += train.len() as u64;
         }
@@ -73,6 +136,16 @@ pub(super) fn udp_stream(segment: usize, bytes: u64) -> std::io::Result<f64> {
     done.store(true, Ordering::Relaxed);
     let arrived = reader.join().expect("the reader does not panic");
     Ok(arrived as f64 * 8.0 / start.elapsed().as_nanos() as f64)
+}
+
+/// Bytes that a stream goes round in: as much as a message of the NICs.
+const MEMORY: usize = 1 << 20;
+
+fn copy_checked(from: &[u8], to: &mut [u8], segment: usize) {
+    for (from, to) in from.chunks(segment).zip(to.chunks_mut(segment)) {
+        to.copy_from_slice(from);
+        std::hint::black_box(crc32fast::hash(to));
+    }
 }
 
 /// Bits per nanosecond of a TCP stream over loop-back, written 1 MiB at a time.
