@@ -7,12 +7,20 @@ use crate::error::LabError;
 use crate::folder::Folder;
 use crate::program::{Compiled, Program};
 
+/// What goes around a requester.
+macro_rules! sending {
+    ($lab:literal) => {
+        concat!(course_file!(concat!($lab, "/wire.rs")), course_file!("sending.rs"))
+    };
+}
+
 /// The labs whose packets can go to a real card, and what goes around the student's file.
-const HARNESSES: [(&str, &str); 4] = [
+const HARNESSES: [(&str, &str); 5] = [
     ("packet-by-hand", course_file!("packet-by-hand/wire.rs")),
     ("icrc", course_file!("icrc/wire.rs")),
     ("psn", course_file!("psn/wire.rs")),
-    ("go-back-n", course_file!("go-back-n/wire.rs")),
+    ("go-back-n", sending!("go-back-n")),
+    ("selective-repeat", sending!("selective-repeat")),
 ];
 
 const MODULES: &[(&str, &str)] = &[("wire", course_file!("wire.rs"))];

@@ -42,11 +42,12 @@ pub struct Case {
 }
 
 /// All of them.
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case; 5] = [
     Case { lab: "packet-by-hand", sends: &[13], kernel_sends: false, write: 512 },
     Case { lab: "icrc", sends: &[1, 2, 3, 4, 1024], kernel_sends: false, write: 0 },
     Case { lab: "psn", sends: &MANY, kernel_sends: true, write: 0 },
     Case { lab: "go-back-n", sends: &MANY, kernel_sends: false, write: 0 },
+    Case { lab: "selective-repeat", sends: &MANY, kernel_sends: false, write: 0 },
 ];
 
 /// What message number `message` says at byte `at`.
