@@ -2,7 +2,7 @@
 
 use crate::bounded::End;
 use crate::cage::Keeper;
-use crate::course::{Lab, Question, Step};
+use crate::course::{Lab, Language, Question, Step};
 use crate::dice::Dice;
 use crate::error::LabError;
 use crate::failure::{Failure, Row, Wrong};
@@ -194,7 +194,12 @@ impl Trouble {
         let (head, rule, rows) = match self {
             Trouble::Refused(words) => {
                 let head = format!("{}: {} does not compile", lab.name, lab.file);
-                (head, None, vec![Row::exact("rustc", words.lines().map(str::to_owned))])
+                let compiler = match lab.language {
+                    Language::Rust => "rustc",
+                    Language::C => "cc",
+                    Language::Python => "python",
+                };
+                (head, None, vec![Row::exact(compiler, words.lines().map(str::to_owned))])
             }
             Trouble::CompileTime => {
                 let head = format!("{}: {} takes too long to compile", lab.name, lab.file);

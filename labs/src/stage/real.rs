@@ -186,7 +186,9 @@ impl Real {
         let packets = packets(rest).count();
         let is_rnr = self.rnr.is_some_and(|rnr| rnr.name == rule.name);
         let moment = self.first_rnr().filter(|_| is_rnr).map_or(packets, |at| at + 1);
-        Wrong { film: Some(Film::of_capture([head, rest].concat(), moment)), ..Wrong::new(rule, rows) }
+        // Where nothing was sent there is nothing to replay.
+        let film = (packets > 0).then(|| Film::of_capture([head, rest].concat(), moment));
+        Wrong { film, ..Wrong::new(rule, rows) }
     }
 
     pub(super) fn sent_bytes(&self, program: usize) -> u64 {

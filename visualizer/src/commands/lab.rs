@@ -120,6 +120,8 @@ fn list(dir: &Path, as_json: bool) -> Result<Outcome, Failure> {
     }
     let mut out = anstream::stdout().lock();
     let name_width = COURSE.iter().map(|lab| lab.name.len()).max().unwrap_or_default();
+    let steps = COURSE.iter().flat_map(|lab| lab.steps);
+    let step_width = steps.map(|step| step.name.len()).max().unwrap_or_default();
     for lab in COURSE {
         let (name, title) = (lab.name, lab.title);
         write!(out, "{STRONG}{name:<name_width$}{STRONG:#}  {title}")?;
@@ -129,7 +131,7 @@ fn list(dir: &Path, as_json: bool) -> Result<Outcome, Failure> {
             None => writeln!(out)?,
         }
         for step in lab.steps {
-            writeln!(out, "{:name_width$}    {:<8}{}", "", step.name, step.title)?;
+            writeln!(out, "    {:<step_width$}  {}", step.name, step.title)?;
         }
     }
     if folder.is_none() {
