@@ -1,4 +1,4 @@
-//! Many datagrams with one system call (sendmmsg(2), recvmmsg(2)).
+//! Many datagrams with one system call (sendmmsg(2), recvmmsg(2)). For a single one the older calls cost less.
 
 use std::io;
 use std::mem::{self, MaybeUninit};
@@ -46,7 +46,12 @@ pub(crate) fn send(fd: BorrowedFd<'_>, messages: &[Outgoing<'_>]) -> io::Result<
     // SAFETY: the first `messages.len()` headers point to names, parts, bytes and control messages that live
     // until the end of this function; for sending, the kernel only reads them, and writes `msg_len` of the
     // headers themselves.
-    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.first(), messages.len() as _, 0) };
+    let sent = unsafe {
+        match messages.len() {
+            1 => libc::sendmsg(fd.as_raw_fd(), headers.one(), 0).min(1),
+            count => libc::sendmmsg(fd.as_raw_fd(), headers.first(), count as _, 0) as isize,
+        }
+    };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
@@ -69,6 +74,12 @@ impl Headers {
 
     fn first(&mut self) -> *mut libc::mmsghdr {
         self.0.as_mut_ptr().cast()
+    }
+
+    /// The first without the room for its length, which the calls for one datagram return.
+    fn one(&mut self) -> *mut libc::msghdr {
+        // `msg_hdr` is what the struct begins with.
+        self.first().cast()
     }
 }
 
@@ -134,19 +145,23 @@ impl Inbox {
         // SAFETY: each of the first `count` headers points to a name, a buffer and a control buffer of the stated
         // lengths, all distinct, borrowed mutably from `self`, and valid for any bytes that the kernel writes.
         let got = unsafe {
-            let flags = libc::MSG_DONTWAIT;
-            let count = self.batch as _;
-            libc::recvmmsg(fd.as_raw_fd(), headers.first(), count, flags as _, std::ptr::null_mut())
+            let (flags, never) = (libc::MSG_DONTWAIT, std::ptr::null_mut());
+            match self.batch {
+                1 => libc::recvmsg(fd.as_raw_fd(), headers.one(), flags),
+                count => {
+                    libc::recvmmsg(fd.as_raw_fd(), headers.first(), count as _, flags as _, never) as isize
+                }
+            }
         };
         if got < 0 {
             self.batch = 1;
             return Err(io::Error::last_os_error());
         }
-        let got = got as usize;
+        let (got, len) = if self.batch == 1 { (1, Some(got as usize)) } else { (got as usize, None) };
         for (slot, header) in self.slots.iter_mut().zip(&headers.0[..got]) {
             // SAFETY: the kernel was given at least `got` headers, which were all filled above.
             let header = unsafe { header.assume_init_ref() };
-            slot.len = header.msg_len as usize;
+            slot.len = len.unwrap_or(header.msg_len as usize);
             slot.control.set_len(header.msg_hdr.msg_controllen as _);
             slot.truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
