@@ -128,6 +128,11 @@ impl<T: TraceSink> Core<T> {
         }
     }
 
+    /// Something that was received before was not answered yet.
+    pub(super) fn owes(&self) -> bool {
+        self.in_debt
+    }
+
     /// Whether sending can be left for later: while the application polls, it will be back in a moment, and the
     /// thread is about to look, unless it sleeps until something arrives.
     pub(super) fn may_owe(&self) -> bool {

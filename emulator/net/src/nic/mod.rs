@@ -159,9 +159,13 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
             core.note_poll(now);
             let mut found = core.device.poll_cq(cq, out)?;
             if found == 0 && !out.is_empty() {
-                core.receive(now);
+                let owes = core.owes();
+                let received = core.receive(now);
                 found = core.device.poll_cq(cq, out)?;
-                if found == 0 || !core.may_owe() {
+                // What came may be answered at once, and the answer takes the ACK along: also by an application that
+                // finds it in its memory, if it does so before it polls again.
+                let answers = found > 0 || (received && !owes);
+                if !answers || !core.may_owe() {
                     core.transmit(now);
                 }
             }
