@@ -173,7 +173,7 @@ static void lab_meet(const char *program, struct ibv_qp *qp)
                             IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER));
     attr.qp_state = IBV_QPS_RTS;
     attr.sq_psn = 0x100;
-    attr.timeout = 12;
+    attr.timeout = 13;
     attr.retry_cnt = attr.rnr_retry = 7;
     attr.max_rd_atomic = 1;
     MUST(!ibv_modify_qp(qp, &attr,

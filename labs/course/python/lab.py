@@ -95,7 +95,7 @@ def connect(program, qp, access):
     attr.max_dest_rd_atomic, attr.min_rnr_timer = 1, 12
     attr.rq_psn = attr.sq_psn = 0x100
     attr.max_rd_atomic = 1
-    attr.timeout, attr.retry_cnt, attr.rnr_retry = 12, 7, 7
+    attr.timeout, attr.retry_cnt, attr.rnr_retry = 13, 7, 7
     attr.ah_attr = path_to(program)
     qp.to_rts(attr)
 

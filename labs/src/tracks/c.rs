@@ -82,7 +82,7 @@ pub(crate) const PING_PONG_IN_C: Lab = variant(
                 "lossy",
                 "on a network that loses packets",
                 &[
-                    "Nothing but a timeout and retries: the cards repeat what is lost. timeout = 12 and retry_cnt = 7 will do.",
+                    "Nothing but a timeout and retries: the cards repeat what is lost. timeout = 13 and retry_cnt = 7 will do.",
                 ],
                 3,
             ),

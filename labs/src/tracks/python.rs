@@ -51,7 +51,7 @@ pub(crate) const PING_PONG_IN_PYTHON: Lab = variant(
                 "lossy",
                 "on a network that loses packets",
                 &[
-                    "Nothing but a timeout and retries: timeout = 12 (17 milliseconds) and retry_cnt = 7 will do.",
+                    "Nothing but a timeout and retries: timeout = 13 (34 milliseconds) and retry_cnt = 7 will do.",
                 ],
                 2,
             ),

@@ -158,7 +158,7 @@ fn tracks_tell_where_a_call_failed_and_what_was_on_the_wire() {
         return;
     }
     let room = Room::start("ping-pong-c");
-    room.solve(".timeout = 12,", ".timeout = 99,");
+    room.solve(".timeout = 13,", ".timeout = 99,");
     let said = room.check();
     assert!(said.contains("Panic   pingpong.c:") && said.contains("not so: !ibv_modify_qp"), "{said}");
     room.solve("out[at] = in[at] + add;", "((volatile uint8_t *)16)[at] = in[at];");

@@ -37,7 +37,7 @@ static void to_rts(struct ibv_qp *qp, uint32_t psn)
     struct ibv_qp_attr attr = {
         .qp_state = IBV_QPS_RTS,
         .sq_psn = psn,
-        .timeout = 12,
+        .timeout = 13,
         .retry_cnt = 7,
         .rnr_retry = 7,
         .max_rd_atomic = 1,

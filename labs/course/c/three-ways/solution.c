@@ -123,7 +123,7 @@ static struct end by_hand(struct ibv_context *context, const char *peer, size_t 
     MUST(!ibv_modify_qp(qp, &attr,
                         IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
                             IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER));
-    attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .sq_psn = us[1], .timeout = 12, .retry_cnt = 7, .rnr_retry = 7};
+    attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .sq_psn = us[1], .timeout = 13, .retry_cnt = 7, .rnr_retry = 7};
     MUST(!ibv_modify_qp(qp, &attr,
                         IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
                             IBV_QP_MAX_QP_RD_ATOMIC));

@@ -38,7 +38,7 @@ class End:
             | IBV_QP_MIN_RNR_TIMER,
         )
         attr = QPAttr(qp_state=IBV_QPS_RTS)
-        attr.sq_psn, attr.timeout, attr.retry_cnt, attr.rnr_retry = 7, 12, 7, 7
+        attr.sq_psn, attr.timeout, attr.retry_cnt, attr.rnr_retry = 7, 13, 7, 7
         attr.max_rd_atomic = 1
         self.qp.modify(
             attr,
