@@ -35,7 +35,7 @@ pub(crate) fn needed(language: Language) -> bool {
     false
 }
 
-/// How many seeds a solution is checked with.
+/// How many seeds each file is checked with.
 pub(crate) fn seeds() -> usize {
     std::env::var("LABS_SEEDS").ok().map_or(1, |text| text.parse().expect("LABS_SEEDS is a number"))
 }
