@@ -185,6 +185,11 @@ impl Requester {
     }
 
     pub(super) fn wants_to_send(&self) -> bool {
+        self.has_request() || self.owes_echo()
+    }
+
+    /// There is a request at the cursor that may begin or go on, if the window allows.
+    fn has_request(&self) -> bool {
         self.rnr_wait.is_none() && self.stuck.is_none() && self.cursor < self.sq.end() && !self.is_blocked()
     }
 
@@ -193,7 +198,7 @@ impl Requester {
         let short = |wqe: &SendWqe| wqe.len <= mtu.bytes() as u64 || wqe.op.wants_response();
         self.packet == 0
             && self.cursor + 1 == self.sq.end()
-            && self.wants_to_send()
+            && self.has_request()
             && self.sq.get(self.cursor).is_some_and(short)
     }
 
@@ -207,7 +212,7 @@ impl Requester {
         ctx: &mut Ctx<'_, T>,
     ) -> Step {
         loop {
-            if self.wants_to_send() {
+            if self.has_request() {
                 match self.do_local(conn, ctx).and_then(|()| self.begin(conn, ctx)) {
                     Ok(()) if self.window_allows(ctx) => break,
                     Ok(()) => {}

@@ -199,6 +199,9 @@ pub(super) struct Repair {
     /// Everything before is executed, though READs and atomics among it may not be answered.
     executed: Option<Psn>,
     round: Option<Round>,
+    /// The oldest packet when an echo was last sent. There is one for each gap: where packets overtake each other, echoes
+    /// would bring about repairs without end.
+    echoed: Option<Psn>,
 }
 
 /// The missing packets are sent again, once each.
@@ -269,12 +272,19 @@ impl Requester {
     pub(super) fn note_arrival<T>(&mut self, bth: &Bth, ctx: &Ctx<'_, T>) -> Option<Psn> {
         let psn = bth.psn + u32::from(bth.resv7);
         let means_something = bth.resv7 > 0 && ctx.policy.recovery.keeps() > 0;
-        if !means_something || !psn.is_after(self.una) || !psn.is_before(self.max) {
+        if !means_something || !psn.is_after(self.una) || !psn.is_before(self.max) || self.is_inside(psn) {
             return None;
         }
         self.repair.advance(self.una);
         self.repair.note(psn);
         Some(psn)
+    }
+
+    /// No request packet was sent with this PSN: it is of a response to a READ.
+    fn is_inside(&self, psn: Psn) -> bool {
+        let seq = self.sq.partition_point(|wqe| wqe.is_before(psn));
+        let Some(wqe) = self.sq.get(seq).filter(|wqe| wqe.is_read()) else { return false };
+        !psn.distance(wqe.first).unsigned_abs().is_multiple_of(self.config.read_chunk)
     }
 
     /// The peer has executed everything before `psn`.
@@ -371,16 +381,22 @@ impl Requester {
         }
     }
 
-    /// Nothing new can be sent behind the missing packets: one that is there is sent once more, since its second arrival
-    /// tells whether they arrived before it. False if there is none, or it was sent.
+    /// The missing packets were sent again, and behind them no new one: then one that is there is to be sent once more,
+    /// since its second arrival tells whether they arrived before it.
+    pub(super) fn owes_echo(&self) -> bool {
+        let is_due = self.repair.round.is_some_and(|round| round.echo.is_none())
+            && self.repair.arrived != 0
+            && self.repair.echoed != Some(self.una);
+        is_due && self.next == self.max && self.rnr_wait.is_none() && self.stuck.is_none()
+    }
+
+    /// Makes that packet the next. False if none is owed.
     pub(super) fn echo(&mut self) -> bool {
-        let (Some(end), Some(round)) = (self.repair.end(), &mut self.repair.round) else { return false };
-        let is_due = round.echo.is_none() && self.next == self.max;
-        if !is_due || self.rnr_wait.is_some() || self.stuck.is_some() {
-            return false;
-        }
-        round.echo = Some(end - 1);
-        self.seek(end - 1);
+        let last = self.repair.end().filter(|_| self.owes_echo()).map(|end| end - 1);
+        let (Some(last), Some(round)) = (last, &mut self.repair.round) else { return false };
+        round.echo = Some(last);
+        self.repair.echoed = Some(self.una);
+        self.seek(last);
         true
     }
 

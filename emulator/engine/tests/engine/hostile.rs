@@ -305,3 +305,26 @@ fn a_lie_about_what_has_arrived_costs_its_teller_time_and_nothing_else() {
     assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
     assert_eq!(pair.ends[1].buffer.to_vec(0, 4096), [7; 4096]);
 }
+
+#[test]
+fn a_lie_about_the_middle_of_a_read_leaves_no_request_that_is_waited_for() {
+    let personality = Personality::selective_repeat();
+    let mut pair = Pair::new(Setup { personality, ..Setup::default() });
+    pair.fate = Box::new(|from, number, _| if from == 0 && number < 2 { Fate::Drop } else { Fate::Deliver });
+    let (word, long) = (pair.ends[0].sge(0, 64), pair.ends[0].sge(4096, 3000));
+    let remote = pair.ends[1].remote(0);
+    pair.send(0, 1, SendOp::Write(remote), &[word]);
+    pair.send(0, 2, SendOp::Read(remote), &[long]);
+    pair.settle();
+    let (src, dest, psn) = (pair.ends[1].addr, pair.ends[0].qp, expected(&pair) - 1);
+    let mut lie = Forgery::new(src, Opcode::RC_ACKNOWLEDGE, dest, psn, remote);
+    // The READ is the second packet; its second and third response are no packets of ours.
+    lie.headers.bth.resv7 = 3;
+    lie.payload.clear();
+    lie.strike(&mut pair, 0);
+    pair.run_for(1_000_000);
+    pair.send_with(0, 3, SendOp::Write(remote), &[word], SendFlags::SIGNALED | SendFlags::FENCE);
+    pair.run_for(1_000_000);
+    let ok: Vec<_> = (1..=3).map(|id| (id, WcStatus::Success)).collect();
+    assert_eq!(pair.ends[0].statuses(), ok);
+}

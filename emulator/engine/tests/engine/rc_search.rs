@@ -221,7 +221,7 @@ const TROUBLES: [((u8, u8), u8); 3] = [((1, 0), 0), ((0, 1), 0), ((0, 0), 1)];
 
 fn explore_all(personality: fn() -> Personality, post: fn(&Ends, &mut Device<Trace>)) {
     for (faults, timeouts) in TROUBLES {
-        let visited = explore(Plot { personality, post, faults, timeouts }, 20_000);
+        let visited = explore(Plot { personality, post, faults, timeouts }, 100_000);
         assert!(visited > 30, "{visited}");
     }
 }

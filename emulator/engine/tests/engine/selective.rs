@@ -131,13 +131,13 @@ fn a_repair_that_is_lost_is_noticed_where_nothing_new_can_follow() {
         pair.fate = Box::new(move |from, _, packet| {
             let first = from == 0 && packet[0] == 0x06;
             lost += usize::from(first);
-            if first && lost <= 3 { Fate::Drop } else { Fate::Deliver }
+            if first && lost <= 2 { Fate::Drop } else { Fate::Deliver }
         });
         write(&mut pair, 1, len);
         pair.settle();
         assert_eq!(pair.ends[0].statuses(), [(1, WcStatus::Success)]);
         assert!(arrived(&pair, len as usize));
-        assert_eq!((again(&pair), timeouts(&pair)), (3 * (1 + ECHO), 0));
+        assert_eq!((again(&pair), timeouts(&pair)), (2 + ECHO, 0));
     }
 }
 
