@@ -106,7 +106,7 @@ struct Game {
 
 impl Game {
     fn draw(step: &str, number: usize, dice: &mut Dice) -> Game {
-        let blocks = 4 + dice.number(3);
+        let mut blocks = 4 + dice.number(3);
         let (depth, count) = match step {
             DEPTH => (WINDOW, 64),
             LOSSY => (WINDOW, 48),
@@ -124,18 +124,13 @@ impl Game {
                 _ => Command { writes: dice.flag(), block },
             });
         }
-        if step != BOUNDS {
-            return Game {
-                seed: dice.number(31),
-                blocks: in_windows,
-                depth,
-                commands,
-                loss: Self::loss(step),
-            };
+        if step == BOUNDS {
+            commands[0] = Command { writes: number.is_multiple_of(2), block: blocks };
+            commands[1].block = blocks - 1;
+        } else {
+            blocks = in_windows;
         }
-        commands[0] = Command { writes: number.is_multiple_of(2), block: blocks };
-        commands[1].block = blocks - 1;
-        Game { seed: dice.number(31), blocks, depth, commands, loss: Chance::NEVER }
+        Game { seed: dice.number(31), blocks, depth, commands, loss: Self::loss(step) }
     }
 
     fn loss(step: &str) -> Chance {
