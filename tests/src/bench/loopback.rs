@@ -6,6 +6,9 @@ use ferroce_engine::SendOp;
 use super::ends::{connected, message_rate, send_latency, throughput, write_latency};
 use super::{Report, reference};
 
+/// A stream of the system's sockets, in bits per nanosecond.
+type Stream = fn() -> std::io::Result<f64>;
+
 /// Latency, throughput and message rate.
 ///
 /// # Errors
@@ -34,28 +37,23 @@ pub fn run(report: &mut Report) -> Result<()> {
         || send_latency(&near, &far, 1, 20_000),
         || reference::udp_latency_acknowledged(24, 20_000).unwrap_or(f64::NAN),
     );
+    let references: [(&str, Stream); 3] = [
+        ("UDP stream, GSO and GRO, 4096-byte packets", || reference::udp_stream(4096, 400 << 20, false)),
+        ("the same UDP stream, copied and checked at both ends", || {
+            reference::udp_stream(4096, 400 << 20, true)
+        }),
+        ("TCP stream", || reference::tcp_stream(400 << 20)),
+    ];
     for (name, op) in [("WRITE", SendOp::Write(far.remote())), ("READ", SendOp::Read(far.remote()))] {
-        report.figure(
-            &format!("{name} of 1 MiB, path MTU 4096"),
-            "Gbit/s",
-            "UDP stream, GSO and GRO, 4096-byte packets",
-            || throughput(&near, op, 1 << 20, 400),
-            || reference::udp_stream(4096, 400 << 20, false).unwrap_or(f64::NAN),
-        );
-        report.figure(
-            &format!("{name} of 1 MiB, path MTU 4096"),
-            "Gbit/s",
-            "the same UDP stream, copied and checked at both ends",
-            || throughput(&near, op, 1 << 20, 400),
-            || reference::udp_stream(4096, 400 << 20, true).unwrap_or(f64::NAN),
-        );
-        report.figure(
-            &format!("{name} of 1 MiB, path MTU 4096"),
-            "Gbit/s",
-            "TCP stream",
-            || throughput(&near, op, 1 << 20, 400),
-            || reference::tcp_stream(400 << 20).unwrap_or(f64::NAN),
-        );
+        for (reference, measure) in references {
+            report.figure(
+                &format!("{name} of 1 MiB, path MTU 4096"),
+                "Gbit/s",
+                reference,
+                || throughput(&near, op, 1 << 20, 400),
+                || measure().unwrap_or(f64::NAN),
+            );
+        }
     }
     report.figure(
         "WRITEs of 8 bytes, one queue pair",

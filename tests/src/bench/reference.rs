@@ -25,29 +25,43 @@ fn udp_pair() -> std::io::Result<[UdpSocket; 2]> {
     Ok(sockets)
 }
 
+/// Half a round trip in microseconds, of `ping`, which waits for what another thread's `echo` answers; that is called again
+/// and again and never waits.
+fn half_round_trip<E>(
+    rounds: u32,
+    echo: impl FnMut() + Send,
+    ping: impl FnMut() -> Result<(), E>,
+) -> Result<f64, E> {
+    let done = AtomicBool::new(false);
+    let (mut echo, mut ping) = (echo, ping);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                echo();
+            }
+        });
+        let played = (0..rounds).try_for_each(|_| ping());
+        let elapsed = start.elapsed();
+        done.store(true, Ordering::Relaxed);
+        played.map(|()| elapsed.as_secs_f64() * 1e6 / f64::from(rounds) / 2.0)
+    })
+}
+
 /// Half a round trip of a datagram of `len` bytes between two threads that poll, in microseconds.
 pub(super) fn udp_latency(len: usize, rounds: u32) -> std::io::Result<f64> {
     let [near, far] = udp_pair()?;
-    let done = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&done);
-    let echo = std::thread::spawn(move || {
-        let mut bytes = vec![0; 65_536];
-        while !stop.load(Ordering::Relaxed) {
-            if let Ok(len) = far.recv(&mut bytes) {
-                far.send(&bytes[..len]).ok();
-            }
+    let (mut bytes, mut pong, ping) = (vec![0; 65_536], vec![0; 65_536], vec![7; len]);
+    let echo = || {
+        if let Ok(len) = far.recv(&mut pong) {
+            far.send(&pong[..len]).ok();
         }
-    });
-    let (mut bytes, ping) = (vec![0; 65_536], vec![7; len]);
-    let start = Instant::now();
-    for _ in 0..rounds {
+    };
+    half_round_trip(rounds, echo, || {
         near.send(&ping)?;
         while near.recv(&mut bytes).is_err() {}
-    }
-    let elapsed = start.elapsed();
-    done.store(true, Ordering::Relaxed);
-    echo.join().expect("the echo thread does not panic");
-    Ok(elapsed.as_secs_f64() * 1e6 / f64::from(rounds) / 2.0)
+        Ok(())
+    })
 }
 
 /// The same as a NIC has to do it that others share its address with: through sockets that are not connected, each
@@ -65,7 +79,7 @@ pub(super) fn udp_latency_acknowledged(len: usize, rounds: u32) -> nix::Result<f
     };
     let ((near, near_addr), (far, far_addr)) = (open(1)?, open(2)?);
     let bytes = vec![7; len + ACK];
-    let send = move |fd: &OwnedFd, to: &SockaddrIn| {
+    let send = |fd: &OwnedFd, to: &SockaddrIn| {
         let (parts, segment) = ([IoSlice::new(&bytes)], len as u16);
         let cut = [ControlMessage::UdpGsoSegments(&segment)];
         sendmsg(fd.as_raw_fd(), &parts, &cut, MsgFlags::empty(), Some(to))
@@ -76,27 +90,19 @@ pub(super) fn udp_latency_acknowledged(len: usize, rounds: u32) -> nix::Result<f
         recvmsg::<SockaddrIn>(fd.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())
             .map(|message| message.bytes)
     };
-    let done = AtomicBool::new(false);
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                if receive(&far).is_ok() {
-                    send(&far, &near_addr).ok();
-                }
-            }
-        });
-        for _ in 0..rounds {
-            send(&near, &far_addr)?;
-            let mut arrived = 0;
-            while arrived < len + ACK {
-                arrived += receive(&near).unwrap_or(0);
-            }
+    let echo = || {
+        if receive(&far).is_ok() {
+            send(&far, &near_addr).ok();
         }
-        done.store(true, Ordering::Relaxed);
-        Ok::<_, nix::Error>(())
-    })?;
-    Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds) / 2.0)
+    };
+    half_round_trip(rounds, echo, || {
+        send(&near, &far_addr)?;
+        let mut arrived = 0;
+        while arrived < len + ACK {
+            arrived += receive(&near).unwrap_or(0);
+        }
+        Ok(())
+    })
 }
 
 /// Bits per nanosecond that arrive of a UDP stream of packets of `segment` bytes, sent and received in batches
