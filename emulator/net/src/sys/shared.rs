@@ -82,14 +82,14 @@ impl SharedMemory {
     pub(crate) fn write(&self, at: usize, data: &[u8]) {
         let to = self.range(at, data.len());
         // SAFETY: inside the mapping, and `data` is a reference, which leads to no shared memory.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) }
+        unsafe { copy(data.as_ptr(), to, data.len()) }
     }
 
     /// Copies bytes out, which may be a mixture of what others write meanwhile.
     pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
         let from = self.range(at, out.len());
         // SAFETY: as in `write`.
-        unsafe { std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) }
+        unsafe { copy(from, out.as_mut_ptr(), out.len()) }
     }
 
     fn range(&self, at: usize, len: usize) -> *mut u8 {
@@ -105,6 +105,21 @@ impl Drop for SharedMemory {
             // SAFETY: the mapping is ours, and this is its end. In a child something else may be there by now.
             unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
         }
+    }
+}
+
+/// Bytes that are copied at once.
+const STRIDE: usize = 1024;
+
+/// Copies in strides for which `memcpy` takes vector registers. For longer ones it takes `rep movsb`, which waits for
+/// every cache line that the other processor has: that is ten times slower.
+///
+/// # Safety
+/// As for [`std::ptr::copy_nonoverlapping`].
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    for at in (0..len).step_by(STRIDE) {
+        // SAFETY: a part of what the caller vouches for.
+        unsafe { std::ptr::copy_nonoverlapping(from.add(at), to.add(at), STRIDE.min(len - at)) };
     }
 }
 
