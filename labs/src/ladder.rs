@@ -79,6 +79,7 @@ impl Ladder {
             to: Some(1 - host),
             arrivals: journey.arrivals.iter().map(arrived).collect(),
             under_way: false,
+            local: false,
         };
         self.records.push(Record { at: Time::from_nanos(now), host, what: What::Packet(packet) });
     }

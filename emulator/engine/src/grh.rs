@@ -30,6 +30,7 @@ pub(crate) fn compose(meta: &RxMeta, len: usize) -> [u8; GRH_LEN] {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let (ident, flags_fragment) = match meta.ident {
                 Ident::Known { ident, flags_fragment } => (ident, flags_fragment),
+                Ident::Local { ident } => (ident, DONT_FRAGMENT),
                 Ident::Hidden { .. } | Ident::Vouched => (0, DONT_FRAGMENT),
             };
             let total_len = (Ipv4Header::LEN + UDP_LEN + len) as u16;

@@ -263,6 +263,19 @@ pub enum Ident {
     },
     /// There is none, and no ICRC: the packet came from a NIC on this machine through memory, and was not damaged.
     Vouched,
+    /// The packet came from a NIC on this machine through memory, and may have been damaged on purpose: its ICRC is
+    /// as if this had been its Identification.
+    Local {
+        /// Identification of a packet that may not be fragmented.
+        ident: u16,
+    },
+}
+
+impl Ident {
+    /// Whether the packet came through memory.
+    pub fn is_local(self) -> bool {
+        matches!(self, Ident::Vouched | Ident::Local { .. })
+    }
 }
 
 /// What a link tells about a received packet besides its bytes.

@@ -68,5 +68,6 @@ fn packet(sent: &Sent) -> PacketRecord {
         to: sent.to.map(|host| host.0 as u32),
         arrivals: arrivals.map(|arrival| Arrived { at: arrival.at, damaged: arrival.damaged }).collect(),
         under_way: sent.under_way,
+        local: false,
     }
 }

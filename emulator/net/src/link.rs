@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::slice::Chunks;
 
-use ferroce_engine::{DONT_FRAGMENT, Flow, Ident, RxMeta, Time, Train, TxLimits};
+use ferroce_engine::{Flow, Ident, RxMeta, Time, Train, TxLimits};
 use ferroce_wire::ICRC_LEN;
 use ferroce_wire::cm::ServiceId;
 
@@ -20,9 +20,9 @@ pub trait Link: Send {
     /// How this link can take packets. May change after any [`send`](Self::send).
     fn tx_limits(&self) -> TxLimits;
 
-    /// Whether a burst will go a way on which nobody looks at its ICRC, which then need not be there. Asked only while
-    /// [`tx_limits`](Self::tx_limits) leave it open.
-    fn takes_unsealed(&self, _burst: &Burst<'_>) -> bool {
+    /// Whether a burst will go through memory to a NIC on this machine. Nobody looks at its ICRC there, which need not
+    /// be there if [`tx_limits`](Self::tx_limits) leave it open.
+    fn goes_through_memory(&self, _burst: &Burst<'_>) -> bool {
         false
     }
 
@@ -96,8 +96,8 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).tx_limits()
     }
 
-    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
-        (**self).takes_unsealed(burst)
+    fn goes_through_memory(&self, burst: &Burst<'_>) -> bool {
+        (**self).goes_through_memory(burst)
     }
 
     fn retry_at(&self, now: Time) -> Option<Time> {
@@ -198,15 +198,19 @@ pub(crate) fn sealed(meta: &RxMeta, packet: &[u8]) -> Option<(RxMeta, Vec<u8>)> 
     }
     let RxMeta { src, dst, src_port, traffic_class, .. } = *meta;
     let flow = Flow { src, dst, src_port, traffic_class, hop_limit: 64, flow_label: 0 };
+    Some((RxMeta { ident: Ident::Local { ident: 0 }, ..*meta }, seal(&flow, packet)))
+}
+
+/// A packet with an ICRC for Identification 0 at its end, where what stands there is none.
+pub(crate) fn seal(flow: &Flow, packet: &[u8]) -> Vec<u8> {
     let mut packet = packet.to_vec();
-    // The addresses are what somebody has told us.
+    // The addresses may be what somebody has told us.
     if let Some((covered, icrc)) = packet.split_last_chunk_mut::<ICRC_LEN>()
-        && src.is_ipv4() == dst.is_ipv4()
+        && flow.src.is_ipv4() == flow.dst.is_ipv4()
     {
         *icrc = flow.pseudo_header(0).compute(covered).to_le_bytes();
     }
-    let ident = Ident::Known { ident: 0, flags_fragment: DONT_FRAGMENT };
-    Some((RxMeta { ident, ..*meta }, packet))
+    packet
 }
 
 /// How much of the ICRC of received IPv4 packets is to be checked. Over IPv6 it is always all of it.

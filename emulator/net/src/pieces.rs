@@ -55,6 +55,7 @@ fn later(meta: &RxMeta, index: usize) -> RxMeta {
         Ident::Known { ident, flags_fragment } => {
             Ident::Known { ident: ident.wrapping_add(index as u16), flags_fragment }
         }
+        Ident::Local { ident } => Ident::Local { ident: ident.wrapping_add(index as u16) },
         Ident::Vouched => Ident::Vouched,
         Ident::Hidden { likely } => Ident::Hidden { likely: likely.wrapping_add(index as u16) },
     };

@@ -13,7 +13,10 @@ use common::child::*;
 use common::*;
 use ferroce_engine::*;
 use ferroce_net::*;
+use ferroce_recording::{Reader, What};
 use ferroce_wire::ip::Datagram;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+use pcap_file::pcapng::{Block, PcapNgReader};
 
 /// The test in which the others' children live.
 const CHILD: &str = "a_child_of_another_test_lives_here";
@@ -140,6 +143,58 @@ fn a_capture_shows_packets_with_right_icrcs() {
         (rest, packets) = (behind, packets + 1);
     }
     assert!(local > 0 && packets > local);
+}
+
+/// What a NIC records of packets there and back, with faults or not, and how many of them went through memory.
+fn record(format: Format, rates: FaultRates) -> (Vec<u8>, LinkCounters) {
+    let faults = Faults { seed: 1, transmit: rates, receive: FaultRates::NONE };
+    let capture = Capture::default();
+    let recorded = near(|nic| nic.record_as(format, capture.clone()).faults(faults.clone()));
+    let (a, b) = pair(recorded, near(|nic| nic.faults(faults.clone())), LEN);
+    get_near(&a, &b);
+    let counters = a.nic.link_counters();
+    drop((a, b));
+    let bytes = capture.0.lock().unwrap().clone();
+    (bytes, counters)
+}
+
+#[test]
+fn captures_tell_which_packets_went_through_memory() {
+    // Packets that may be damaged have ICRCs, others have not.
+    for rates in [FaultRates::NONE, FaultRates { drop: 0.005, ..FaultRates::NONE }] {
+        let (bytes, counters) = record(Format::PcapNg, rates);
+        let mut reader = PcapNgReader::new(&bytes[..]).unwrap();
+        // Interface and direction.
+        let mut seen = [[0_u64; 3]; 2];
+        while let Some(block) = reader.next_block() {
+            let Block::EnhancedPacket(packet) = block.unwrap() else { continue };
+            let [EnhancedPacketOption::Flags(way @ (1 | 2))] = packet.options[..] else {
+                panic!("{packet:?}");
+            };
+            seen[packet.interface_id as usize][way as usize] += 1;
+            let (datagram, _) = Datagram::parse(&packet.data).unwrap();
+            assert!(datagram.pseudo_header().verify(datagram.payload), "{packet:?}");
+        }
+        let names: Vec<String> = reader.interfaces().iter().map(|at| format!("{:?}", at.options)).collect();
+        assert!(names[0].contains("network") && names[1].contains("shared memory"), "{names:?}");
+        let [[_, by_udp, _], [_, received, sent]] = seen;
+        assert!(received >= counters.rx_local && sent >= counters.tx_local, "{seen:?} {counters:?}");
+        assert!(by_udp > 0, "the first ones");
+    }
+}
+
+#[test]
+fn recordings_tell_which_packets_went_through_memory() {
+    let (bytes, counters) = record(Format::Run, FaultRates::NONE);
+    let mut reader = Reader::open(&bytes[..]).unwrap();
+    let mut seen = [0_u64; 2];
+    while let Some(record) = reader.next_record().unwrap() {
+        if let What::Packet(packet) = record.what {
+            seen[usize::from(packet.local)] += 1;
+        }
+    }
+    let [by_udp, local] = seen;
+    assert!(by_udp > 0 && local >= counters.rx_local + counters.tx_local, "{seen:?} {counters:?}");
 }
 
 #[test]

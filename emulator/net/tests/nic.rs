@@ -295,7 +295,7 @@ fn a_full_disk_ends_the_recording_and_not_the_traffic() {
             Ok(())
         }
     }
-    for format in [Format::Run, Format::Pcap] {
+    for format in [Format::Run, Format::Pcap, Format::PcapNg] {
         let (a, b) = pair(open(|nic| nic.record_as(format, Disk(3_000))), open(|nic| nic), LEN);
         (0..4).for_each(|_| exchange(&a, &b, 100_000));
         assert_eq!(a.nic.link_info().layers[0], "record (stopped: write error)", "{format:?}");
@@ -309,7 +309,8 @@ fn a_full_disk_ends_the_recording_and_not_the_traffic() {
 fn a_file_name_decides_the_format() {
     let format = |name: &str| Format::of(name.as_ref());
     assert_eq!([format("a.frec"), format("/x/b.c.frec")], [Format::Run; 2]);
-    assert_eq!(["a.pcap", "a.pcapng", "frec", "a.frec.gz"].map(format), [Format::Pcap; 4]);
+    assert_eq!(format("a.pcapng"), Format::PcapNg);
+    assert_eq!(["a.pcap", "pcapng", "frec", "a.frec.gz"].map(format), [Format::Pcap; 4]);
 }
 
 #[test]

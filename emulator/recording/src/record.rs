@@ -105,6 +105,9 @@ pub struct PacketRecord {
     /// It is under way when the recording ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub under_way: bool,
+    /// It goes through the memory that NICs on one machine share, not through a network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
 }
 
 impl PacketRecord {

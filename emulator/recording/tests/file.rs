@@ -71,6 +71,7 @@ fn records() -> Vec<Record> {
         to: Some(1),
         arrivals,
         under_way: false,
+        local: false,
     };
     records.push(Record { at: Time::from_nanos(76), host: 0, what: What::Packet(packet) });
     let steps = [

@@ -49,7 +49,7 @@ pub(super) fn connected(
 impl End {
     fn open(number: u8, connections: usize, describe: impl Fn(NicBuilder) -> NicBuilder) -> Result<End> {
         let addr = IpAddr::V4(Ipv4Addr::new(127, 91, 0, number));
-        let nic = describe(Nic::builder().address(addr)).open()?;
+        let nic = describe(Nic::builder().address(addr).shared_memory(false)).open()?;
         let access = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ;
         let buffer = Buffer::new(MEMORY);
         let (cq, qps, mr) = nic.with(|device, now| {

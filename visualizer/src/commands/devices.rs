@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ferroce::{IcrcCheck, Personality};
 use ferroce_engine::AckRequests;
+use ferroce_net::runtime_directory;
 use ferroce_visualizer::machine::{NetworkInterface, Offload, Port, Stations, interfaces};
 use serde::Serialize;
 
@@ -35,6 +37,7 @@ pub(crate) struct Args {
 struct Report {
     interfaces: Vec<InterfaceReport>,
     offload: Offload,
+    shared_memory: SharedMemory,
     stations: Stations,
     personalities: Vec<PersonalityReport>,
 }
@@ -60,6 +63,23 @@ struct AddressReport {
     problem: Option<String>,
 }
 
+/// Where NICs of this user on this machine meet, in order to exchange packets through memory.
+#[derive(Serialize)]
+struct SharedMemory {
+    /// Null when there is a problem.
+    directory: Option<PathBuf>,
+    problem: Option<String>,
+}
+
+impl SharedMemory {
+    fn probe() -> SharedMemory {
+        match runtime_directory() {
+            Ok(directory) => SharedMemory { directory: Some(directory), problem: None },
+            Err(error) => SharedMemory { directory: None, problem: Some(error.to_string()) },
+        }
+    }
+}
+
 /// The choices of a personality that fit into a table.
 #[derive(Serialize)]
 struct PersonalityReport {
@@ -80,6 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     let report = Report {
         interfaces: found.iter().map(interface).collect(),
         offload: Offload::probe(),
+        shared_memory: SharedMemory::probe(),
         stations: Stations::probe(),
         personalities: Personality::all().iter().map(personality).collect(),
     };
@@ -135,6 +156,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         out,
         "\n{STRONG}Kernel{STRONG:#}  cuts trains (UDP_SEGMENT): {cuts}, joins packets (UDP_GRO): {joins}"
     )?;
+    print_shared_memory(out, &report.shared_memory)?;
     print_stations(out, &report.stations)?;
     writeln!(
         out,
@@ -145,6 +167,18 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         writeln!(out, "{name:<13} {numbers:<11} {window:<8} {recovery:<11} {ack_requests}")?;
     }
     Ok(())
+}
+
+/// Which way packets go that need no network.
+fn print_shared_memory(out: &mut impl Write, shared: &SharedMemory) -> io::Result<()> {
+    write!(out, "{STRONG}Shared memory{STRONG:#}  ")?;
+    match (&shared.directory, &shared.problem) {
+        (Some(directory), _) => {
+            let switch = "unless one has it turned off";
+            writeln!(out, "between NICs of this user, which meet in {}, {switch}", directory.display())
+        }
+        (None, problem) => writeln!(out, "{WARN}no: {}{WARN:#}", problem.as_deref().unwrap_or("unusable")),
+    }
 }
 
 /// How a NIC can be a machine of its own.

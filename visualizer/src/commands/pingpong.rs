@@ -139,9 +139,13 @@ pub(crate) struct Args {
     seed: u64,
 
     /// Record into this file: a name in .frec gets packets and what the NIC does, for 'ferroce replay', any other a
-    /// capture of the packets
-    #[arg(long, value_name = "FILE.frec|FILE.pcap")]
+    /// capture of the packets; one in .pcapng tells which of them went through shared memory
+    #[arg(long, value_name = "FILE.frec|FILE.pcap|FILE.pcapng")]
     record: Option<PathBuf>,
+
+    /// Reach a NIC on this machine by UDP too, where tcpdump sees the packets, and not through shared memory
+    #[arg(long)]
+    no_shared_memory: bool,
 
     /// Accepted as by the original; memory is never pinned here
     #[arg(short, long, hide_short_help = true)]
@@ -321,7 +325,7 @@ impl Args {
         let faults = Faults { seed: self.seed, transmit: rates, receive: rates };
         let path_mtu = (self.qp != Transport::Ud).then_some(self.mtu);
         let (personality, record) = (self.nature.personality.clone(), self.record.clone());
-        Equipment { path_mtu, faults, personality, record }
+        Equipment { path_mtu, faults, personality, record, shared_memory: !self.no_shared_memory }
     }
 
     fn size(&self) -> u32 {

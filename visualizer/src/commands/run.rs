@@ -66,9 +66,14 @@ pub(crate) struct Args {
     seed: u64,
 
     /// Record into this file, each further process into one with its number in the name: a name in .frec gets packets
-    /// and what the device does, for 'ferroce replay', any other a capture of the packets
-    #[arg(long, value_name = "FILE.frec|FILE.pcap")]
+    /// and what the device does, for 'ferroce replay', any other a capture of the packets; one in .pcapng tells which
+    /// of them went through shared memory
+    #[arg(long, value_name = "FILE.frec|FILE.pcap|FILE.pcapng")]
     record: Option<PathBuf>,
+
+    /// Reach programs on this machine by UDP too, where tcpdump sees the packets, and not through shared memory
+    #[arg(long)]
+    no_shared_memory: bool,
 
     /// Know ATOMIC WRITE and FLUSH, which end the connection to a peer that does not
     #[arg(long)]
@@ -117,6 +122,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
+    }
+    if args.no_shared_memory {
+        command.env("FERROCE_SHARED_MEMORY", "off");
     }
     match &args.record {
         Some(path) => command.env("FERROCE_RECORD", fresh(path)?),

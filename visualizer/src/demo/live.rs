@@ -121,7 +121,9 @@ fn open_nic(name: &str, addr: IpAddr, number: u64, options: &Options) -> Result<
         retry_7_is_infinite: true,
         ..Personality::by_name(options.personality).unwrap_or_default()
     };
-    Nic::builder().visible().name(name).address(addr).faults(faults).personality(personality).open()
+    // What is shown are real sockets.
+    let nic = Nic::builder().visible().name(name).address(addr).shared_memory(false);
+    nic.faults(faults).personality(personality).open()
 }
 
 fn describe(nic: &Nic) -> NicSummary {

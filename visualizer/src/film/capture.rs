@@ -124,5 +124,6 @@ fn record(s: &Sighting<'_>) -> PacketRecord {
         to: None,
         arrivals: Vec::new(),
         under_way: false,
+        local: false,
     }
 }

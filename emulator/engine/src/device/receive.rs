@@ -78,6 +78,7 @@ impl<T: TraceSink> Device<T> {
     fn icrc_is_right(&mut self, meta: &RxMeta, udp_payload: &[u8]) -> bool {
         let (ident, flags, hidden) = match meta.ident {
             Ident::Known { ident, flags_fragment } => (ident, flags_fragment, false),
+            Ident::Local { ident } => (ident, crate::io::DONT_FRAGMENT, false),
             Ident::Hidden { likely } => (likely, crate::io::DONT_FRAGMENT, true),
             Ident::Vouched => return true,
         };

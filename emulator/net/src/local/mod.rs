@@ -83,7 +83,7 @@ impl Local {
 
     /// Whether the burst will go through shared memory.
     pub(crate) fn takes(&self, burst: &Burst<'_>) -> bool {
-        lane_of(burst).is_some_and(|lane| self.outbound.leads_to(burst.flow.dst, lane))
+        lane_of(burst).is_some_and(|lane| self.outbound.takes(lane, burst))
     }
 
     /// Sends a burst to a NIC on this machine, if it is for one. `scope` is that of a link-local address, else 0.
@@ -99,8 +99,10 @@ impl Local {
     }
 
     /// To be called after sending: wakes those who sleep.
-    pub(crate) fn wake_readers(&mut self) {
-        self.outbound.wake_readers();
+    pub(crate) fn finish_sending(&mut self) {
+        if !self.ready.is_inherited() {
+            self.outbound.finish();
+        }
     }
 
     /// When to offer again what found no room.

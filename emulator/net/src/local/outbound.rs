@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use ferroce_engine::{DONT_FRAGMENT, Flow, Ident, RxMeta, Time};
+use ferroce_engine::{Flow, Ident, RxMeta, Time};
 use nix::sys::socket::{MsgFlags, UnixAddr, connect, send};
 
 use super::ring::{Broken, HEADER, LONGEST, Producer, Pushed};
@@ -46,8 +46,9 @@ pub(super) struct Outbounds {
     peers: Vec<Peer>,
     /// Where the last burst went: the next one probably goes there too.
     last: usize,
-    /// Queues that have readers.
+    /// Queues that have readers, and others.
     open: usize,
+    closed: usize,
     /// A queue was full when something was last sent.
     full: bool,
     /// Something was sent since readers were last woken.
@@ -72,16 +73,17 @@ struct Queue {
 
 impl Outbounds {
     pub(super) fn new() -> Outbounds {
-        Outbounds { peers: Vec::new(), last: 0, open: 0, full: false, sent: false }
+        Outbounds { peers: Vec::new(), last: 0, open: 0, closed: 0, full: false, sent: false }
     }
 
     pub(super) fn any_open(&self) -> bool {
         self.open > 0
     }
 
-    /// Whether there is a queue with a reader.
-    pub(super) fn leads_to(&self, addr: IpAddr, lane: u8) -> bool {
-        self.find(addr, lane).is_some_and(|at| self.peers[at].queue.as_ref().is_some_and(|queue| queue.open))
+    /// Whether there is a queue with a reader for this burst.
+    pub(super) fn takes(&self, lane: u8, burst: &Burst<'_>) -> bool {
+        let queue = self.find(burst.flow.dst, lane).and_then(|at| self.peers[at].queue.as_ref());
+        fits(burst) && queue.is_some_and(|queue| queue.open)
     }
 
     fn find(&self, addr: IpAddr, lane: u8) -> Option<usize> {
@@ -108,14 +110,12 @@ impl Outbounds {
             if now >= peer.look {
                 peer.look = now + ABSENCE;
                 peer.queue = Queue::offer(addr, scope, lane, bells).ok();
+                self.closed += usize::from(peer.queue.is_some());
             }
             return Passed::By;
         };
         if !queue.open {
-            if !queue.ring.is_open() {
-                return Passed::By;
-            }
-            (queue.open, self.open) = (true, self.open + 1);
+            return Passed::By;
         }
         match queue.send(now, burst) {
             Ok(passed) => {
@@ -140,8 +140,12 @@ impl Outbounds {
         Some(at)
     }
 
-    /// Wakes those who sleep and were sent something.
-    pub(super) fn wake_readers(&mut self) {
+    /// To be called after sending: wakes those who sleep and were sent something, and sees which queues have got
+    /// readers. Not before, so that whoever asks which way bursts will go is told the truth.
+    pub(super) fn finish(&mut self) {
+        if self.closed > 0 {
+            self.open_queues();
+        }
         if !std::mem::take(&mut self.sent) {
             return;
         }
@@ -152,6 +156,20 @@ impl Outbounds {
                 send(queue.stream.get().as_raw_fd(), &[1], flags).ok();
             }
         }
+    }
+
+    #[cold]
+    fn open_queues(&mut self) {
+        for queue in self.peers.iter_mut().filter_map(|peer| peer.queue.as_mut()) {
+            queue.open = queue.open || queue.ring.is_open();
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let queues = self.peers.iter().filter_map(|peer| peer.queue.as_ref());
+        self.open = queues.clone().filter(|queue| queue.open).count();
+        self.closed = queues.filter(|queue| !queue.open).count();
     }
 
     pub(super) fn retry_at(&self, now: Time) -> Option<Time> {
@@ -165,7 +183,7 @@ impl Outbounds {
                 peer.queue = None;
             }
         }
-        self.open = self.peers.iter().flat_map(|peer| &peer.queue).filter(|queue| queue.open).count();
+        self.count();
     }
 }
 
@@ -184,9 +202,7 @@ impl Queue {
     }
 
     fn send(&mut self, now: Time, burst: &Burst<'_>) -> Result<Passed, Broken> {
-        // A record says that Identifications count up, where they count.
-        let idents_differ = burst.sealed && burst.ident_step != 1 && burst.len() > 1;
-        if burst.bytes.len() > LONGEST || idents_differ {
+        if !fits(burst) {
             return Ok(Passed::By);
         }
         if self.ring.push(header(burst), burst.bytes)? == Pushed::Done {
@@ -198,12 +214,18 @@ impl Queue {
     }
 }
 
+/// Whether a burst can be a record, which says that Identifications count up, where they count.
+fn fits(burst: &Burst<'_>) -> bool {
+    let idents_differ = burst.sealed && burst.ident_step != 1 && burst.len() > 1;
+    burst.bytes.len() <= LONGEST && !idents_differ
+}
+
 /// What the reader is told about a burst.
 fn header(burst: &Burst<'_>) -> [u8; HEADER] {
     let flow = burst.flow;
     let ident = match burst.sealed {
         // Somebody may have damaged them, to see whether that is noticed.
-        true => Ident::Known { ident: 0, flags_fragment: DONT_FRAGMENT },
+        true => Ident::Local { ident: 0 },
         false => Ident::Vouched,
     };
     let Flow { src, dst, src_port, traffic_class, .. } = *flow;

@@ -65,7 +65,7 @@ impl NicBuilder {
             path_mtu: None,
             seed: None,
             icrc: IcrcCheck::default(),
-            shared_memory: false,
+            shared_memory: true,
             faults: Faults::default(),
             recording: None,
             visible: false,
@@ -149,8 +149,9 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
     }
 
     /// Whether packets to and from NICs of this user on this machine, of this process or another, go through shared
-    /// memory, if the other NIC allows it too; the usual way, by UDP, remains for all others. Off if nothing is said.
-    /// It has no meaning for a NIC on an Ethernet or at a hub.
+    /// memory, if the other NIC allows it too; the usual way, by UDP, remains for all others. On if nothing is said:
+    /// turn it off to see all packets where sockets are watched. It has no meaning for a NIC on an Ethernet or at a
+    /// hub.
     pub fn shared_memory(self, on: bool) -> Self {
         NicBuilder { shared_memory: on, ..self }
     }

@@ -87,7 +87,7 @@ impl Outbox {
             && device.poll_transmit(now, &limits, &mut self.trains[self.filled])
         {
             let train = &mut self.trains[self.filled];
-            if !train.is_sealed() && !link.takes_unsealed(&Burst::new(train, &limits)) {
+            if !train.is_sealed() && !link.goes_through_memory(&Burst::new(train, &limits)) {
                 train.seal(&limits);
             }
             bytes += train.bytes().len();

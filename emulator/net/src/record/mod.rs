@@ -2,11 +2,13 @@
 //! [recording](ferroce_recording).
 
 mod pcap;
+mod pcapng;
 mod run;
 mod sighting;
 mod tape;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
@@ -15,7 +17,7 @@ use std::path::Path;
 use ferroce_engine::{Device, RxMeta, Time, TraceSink, TxLimits};
 use ferroce_wire::cm::ServiceId;
 
-use crate::link::{Burst, Layer, Link, LinkCounters, LinkInfo, sealed};
+use crate::link::{Burst, Layer, Link, LinkCounters, LinkInfo, seal, sealed};
 
 pub use pcap::PcapWriter;
 pub(crate) use run::RunLog;
@@ -29,14 +31,21 @@ pub enum Format {
     /// A capture of the packets (pcap), for any program that reads captures.
     #[default]
     Pcap,
+    /// A capture (pcapng) that has two interfaces, `network` and `shared memory`, and tells of each packet by which it
+    /// went, and which way.
+    PcapNg,
     /// A [recording](ferroce_recording) of packets and of what the device does, for `ferroce replay`.
     Run,
 }
 
 impl Format {
-    /// The one that a file name asks for: `.frec` is a recording, everything else a capture.
+    /// The one that a file name asks for: `.frec` is a recording, `.pcapng` and everything else a capture.
     pub fn of(path: &Path) -> Format {
-        if path.extension().is_some_and(|extension| extension == "frec") { Format::Run } else { Format::Pcap }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("frec") => Format::Run,
+            Some("pcapng") => Format::PcapNg,
+            _ => Format::Pcap,
+        }
     }
 }
 
@@ -45,15 +54,9 @@ pub struct Medium(Kind);
 
 enum Kind {
     Pcap(Box<dyn Write + Send>),
+    PcapNg(Box<dyn Write + Send>),
     /// The device writes into it too.
     Run(RunLog),
-}
-
-impl Medium {
-    /// A file that gets the packets as pcap.
-    pub fn pcap(out: Box<dyn Write + Send>) -> Medium {
-        Medium(Kind::Pcap(out))
-    }
 }
 
 /// A recording that is wanted: its format, and where it goes.
@@ -65,12 +68,15 @@ pub(crate) fn begin<T: TraceSink + 'static>(
     device: &mut Device<T>,
     now: Time,
 ) -> io::Result<Medium> {
-    if format == Format::Pcap {
-        return Ok(Medium::pcap(out));
-    }
-    let log = RunLog::begin(out, device, now)?;
-    trace_into(device, Some(log.clone()));
-    Ok(Medium(Kind::Run(log)))
+    Ok(Medium(match format {
+        Format::Pcap => Kind::Pcap(out),
+        Format::PcapNg => Kind::PcapNg(out),
+        Format::Run => {
+            let log = RunLog::begin(out, device, now)?;
+            trace_into(device, Some(log.clone()));
+            Kind::Run(log)
+        }
+    }))
 }
 
 /// Has a device's events go into this recording, or none. A device with another trace sink keeps that: the recording
@@ -94,7 +100,7 @@ impl<L: Link> RecordedLink<L> {
     /// # Errors
     /// When `out` does not take the header of the file.
     pub fn new(inner: L, out: Box<dyn Write + Send>, now: Time) -> io::Result<RecordedLink<L>> {
-        RecordedLink::into_medium(inner, Medium::pcap(out), now)
+        RecordedLink::into_medium(inner, Medium(Kind::Pcap(out)), now)
     }
 
     /// Records what `inner` carries into this.
@@ -112,13 +118,11 @@ impl<L: Link> RecordedLink<L> {
 
 impl<L: Link> Link for RecordedLink<L> {
     fn tx_limits(&self) -> TxLimits {
-        // A capture is read by those who check ICRCs.
-        let limits = self.inner.tx_limits();
-        TxLimits { seal: limits.seal || self.tape.is_on(), ..limits }
+        self.inner.tx_limits()
     }
 
-    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
-        !self.tape.is_on() && self.inner.takes_unsealed(burst)
+    fn goes_through_memory(&self, burst: &Burst<'_>) -> bool {
+        self.inner.goes_through_memory(burst)
     }
 
     fn retry_at(&self, now: Time) -> Option<Time> {
@@ -126,13 +130,16 @@ impl<L: Link> Link for RecordedLink<L> {
     }
 
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
+        if !self.tape.is_wanted() {
+            return self.inner.send(now, bursts);
+        }
         let src_port = self.inner.tx_limits().src_port;
+        let local: Vec<bool> = bursts.iter().map(|burst| self.inner.goes_through_memory(burst)).collect();
         let done = self.inner.send(now, bursts);
-        if self.tape.is_wanted() {
-            for burst in &bursts[..done] {
-                for (index, packet) in burst.packets().enumerate() {
-                    self.tape.add(now, Way::Out, &Sighting::sent(burst, index, src_port), packet);
-                }
+        for (burst, local) in bursts[..done].iter().zip(local) {
+            for (index, packet) in burst.packets().enumerate() {
+                let seen = Sighting::sent(burst, index, src_port, local);
+                self.tape.add(now, Way::Out, &seen, &readable(burst, packet));
             }
         }
         done
@@ -199,4 +206,9 @@ impl<L: Link> Link for RecordedLink<L> {
         }
         info
     }
+}
+
+/// A packet of a burst as those expect it who read captures: with an ICRC.
+fn readable<'a>(burst: &Burst<'_>, packet: &'a [u8]) -> Cow<'a, [u8]> {
+    if burst.sealed { Cow::Borrowed(packet) } else { Cow::Owned(seal(burst.flow, packet)) }
 }

@@ -66,6 +66,7 @@ impl RunLog {
             to: Some(to),
             arrivals: vec![Arrived { at: now, damaged: false }],
             under_way: false,
+            local: seen.local,
         };
         self.add(Record { at: now, host, what: What::Packet(packet) });
     }

@@ -18,12 +18,17 @@ pub(super) struct Sighting {
     flow_label: u32,
     pub(super) ident: u16,
     flags_fragment: u16,
+    /// It went through the memory that NICs on one machine share.
+    pub(super) local: bool,
 }
 
 impl Sighting {
-    /// Of the packet at this place in a burst that a link has sent, by which port unless the burst says.
-    pub(super) fn sent(burst: &Burst<'_>, index: usize, src_port: Option<u16>) -> Sighting {
+    /// Of the packet at this place in a burst that a link has sent, by which port unless the burst says, and whether
+    /// through memory.
+    pub(super) fn sent(burst: &Burst<'_>, index: usize, src_port: Option<u16>, local: bool) -> Sighting {
         let flow = burst.flow;
+        // Where it had no ICRC, it was given one for Identification 0.
+        let ident = if burst.sealed { burst.ident_step.wrapping_mul(index as u16) } else { 0 };
         Sighting {
             src: flow.src,
             dst: flow.dst,
@@ -31,8 +36,9 @@ impl Sighting {
             traffic_class: flow.traffic_class,
             hop_limit: flow.hop_limit,
             flow_label: flow.flow_label,
-            ident: burst.ident_step.wrapping_mul(index as u16),
+            ident,
             flags_fragment: DONT_FRAGMENT,
+            local,
         }
     }
 
@@ -41,6 +47,7 @@ impl Sighting {
     pub(super) fn received(meta: &RxMeta, packet: &[u8]) -> Sighting {
         let (ident, flags_fragment) = match (meta.ident, meta.src, meta.dst) {
             (Ident::Known { ident, flags_fragment }, ..) => (ident, flags_fragment),
+            (Ident::Local { ident }, ..) => (ident, DONT_FRAGMENT),
             (Ident::Hidden { likely }, IpAddr::V4(src), IpAddr::V4(dst)) => {
                 let (flags_fragment, src_port) = (DONT_FRAGMENT, meta.src_port);
                 let pseudo = PseudoHeader::V4 {
@@ -56,8 +63,8 @@ impl Sighting {
             (Ident::Hidden { .. } | Ident::Vouched, ..) => (0, 0),
         };
         let RxMeta { src, dst, src_port, traffic_class, .. } = *meta;
-        let (hop_limit, flow_label) = (64, 0);
-        Sighting { src, dst, src_port, traffic_class, hop_limit, flow_label, ident, flags_fragment }
+        let (hop_limit, flow_label, local) = (64, 0, meta.ident.is_local());
+        Sighting { src, dst, src_port, traffic_class, hop_limit, flow_label, ident, flags_fragment, local }
     }
 
     /// The packet that passed, with all its headers.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ferroce_engine::Time;
 
+use super::pcapng::PcapNgWriter;
 use super::{Kind, Medium, PcapWriter, RunLog, Sighting};
 use crate::sys::fork;
 
@@ -17,6 +18,7 @@ pub(super) enum Way {
 
 enum File {
     Pcap(PcapWriter<Box<dyn io::Write + Send>>),
+    PcapNg(PcapNgWriter),
     Run(RunLog),
 }
 
@@ -53,6 +55,7 @@ impl Tape {
         self.failed = false;
         self.file = Some(match medium.0 {
             Kind::Pcap(out) => File::Pcap(PcapWriter::new(out)?),
+            Kind::PcapNg(out) => File::PcapNg(PcapNgWriter::new(out)?),
             Kind::Run(log) => File::Run(log),
         });
         Ok(())
@@ -87,6 +90,7 @@ impl Tape {
                 false
             }
             Some(File::Pcap(file)) => self.unflushed && file.flush().is_err(),
+            Some(File::PcapNg(file)) => self.unflushed && file.flush().is_err(),
             None => false,
         };
         if failed {
@@ -118,16 +122,20 @@ impl Tape {
 
     /// A packet passes.
     pub(super) fn add(&mut self, now: Time, way: Way, seen: &Sighting, packet: &[u8]) {
-        match &mut self.file {
-            Some(File::Run(log)) => log.packet(now, way, seen, packet),
-            Some(File::Pcap(file)) => {
-                let at = self.origin + now.since(Time::ZERO);
-                self.unflushed = true;
-                if seen.datagram(packet).is_some_and(|datagram| file.write(at, &datagram).is_err()) {
-                    self.fail();
-                }
+        let at = self.origin + now.since(Time::ZERO);
+        let written = match (&mut self.file, seen.datagram(packet)) {
+            (Some(File::Run(log)), _) => return log.packet(now, way, seen, packet),
+            (Some(File::Pcap(file)), Some(datagram)) => file.write(at, &datagram),
+            (Some(File::PcapNg(file)), Some(datagram)) => file.write(at, way, seen.local, &datagram),
+            (Some(_), None) => return,
+            (None, _) => {
+                self.unrecorded += 1;
+                return;
             }
-            None => self.unrecorded += 1,
+        };
+        self.unflushed = true;
+        if written.is_err() {
+            self.fail();
         }
     }
 

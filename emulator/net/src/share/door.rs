@@ -100,6 +100,7 @@ pub(crate) fn tell(meta: &RxMeta, segment: usize) -> [u8; TOLD] {
         Ident::Known { ident, flags_fragment } => (1, ident, flags_fragment),
         Ident::Hidden { likely } => (0, likely, 0),
         Ident::Vouched => (2, 0, 0),
+        Ident::Local { ident } => (3, ident, 0),
     };
     bytes[..4].copy_from_slice(&[VERSION, known, meta.traffic_class, 0]);
     bytes[4..8].copy_from_slice(&(segment as u32).to_ne_bytes());
@@ -127,6 +128,7 @@ pub(crate) fn parse_told(bytes: &[u8; TOLD]) -> Option<(RxMeta, usize)> {
     let ident = match known {
         0 => Ident::Hidden { likely: half(10) },
         2 => Ident::Vouched,
+        3 => Ident::Local { ident: half(10) },
         _ => Ident::Known { ident: half(10), flags_fragment: half(12) },
     };
     let meta = RxMeta { src: addr(16), dst: addr(32), src_port: half(8), traffic_class, ident };
@@ -140,9 +142,12 @@ mod tests {
     #[test]
     fn what_the_network_told_survives_the_door() {
         let ident = Ident::Known { ident: 77, flags_fragment: 0x4000 };
-        for (src, ident) in
-            [("127.0.0.1", ident), ("2001:db8::1", Ident::Hidden { likely: 5 }), ("::1", Ident::Vouched)]
-        {
+        for (src, ident) in [
+            ("127.0.0.1", ident),
+            ("127.0.0.2", Ident::Local { ident: 78 }),
+            ("2001:db8::1", Ident::Hidden { likely: 5 }),
+            ("::1", Ident::Vouched),
+        ] {
             let src = src.parse().unwrap();
             let meta = RxMeta { src, dst: src, src_port: 4791, traffic_class: 3, ident };
             assert_eq!(parse_told(&tell(&meta, 1000)), Some((meta, 1000)));

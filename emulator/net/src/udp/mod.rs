@@ -180,7 +180,7 @@ impl Link for UdpLink {
         }
     }
 
-    fn takes_unsealed(&self, burst: &Burst<'_>) -> bool {
+    fn goes_through_memory(&self, burst: &Burst<'_>) -> bool {
         self.local.as_ref().is_some_and(|local| local.takes(burst))
     }
 
@@ -191,7 +191,7 @@ impl Link for UdpLink {
     fn send(&mut self, now: Time, bursts: &[Burst<'_>]) -> usize {
         let done = self.send_bursts(now, bursts);
         if let Some(local) = &mut self.local {
-            local.wake_readers();
+            local.finish_sending();
         }
         done
     }

@@ -17,10 +17,10 @@ pub(crate) struct Settings {
     /// `FERROCE_FAULTS`, such as `drop=0.02,reorder=0.01`: shares of the packets that are sent.
     /// `FERROCE_SEED`: decides which.
     pub(crate) faults: Faults,
-    /// `FERROCE_RECORD`: a capture file; for the second and later processes the process number is put in.
+    /// `FERROCE_RECORD`: a recording or capture; for the second and later processes the process number is put in.
     pub(crate) record: Option<PathBuf>,
     /// `FERROCE_SHARED_MEMORY`, `on` or `off`: whether packets between NICs of this user on this machine go through
-    /// shared memory.
+    /// shared memory; `on` if nothing is said.
     pub(crate) shared_memory: bool,
     /// `FERROCE_SYSFS`: a directory that stands for `/sys`.
     pub(crate) sysfs: Option<PathBuf>,
@@ -37,7 +37,7 @@ impl Settings {
             personality: Personality::default(),
             faults: Faults::default(),
             record: None,
-            shared_memory: false,
+            shared_memory: true,
             sysfs: None,
             part_id: None,
         }
@@ -65,7 +65,7 @@ impl Settings {
                 None => Faults::default(),
             },
             record: env::var_os("FERROCE_RECORD").map(PathBuf::from),
-            shared_memory: switch("FERROCE_SHARED_MEMORY")?.unwrap_or(false),
+            shared_memory: switch("FERROCE_SHARED_MEMORY")?.unwrap_or(true),
             sysfs: env::var_os("FERROCE_SYSFS").map(PathBuf::from),
             part_id: part_id.map(|id| id as u32),
         })

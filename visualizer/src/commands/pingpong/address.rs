@@ -26,6 +26,8 @@ pub(super) struct Equipment {
     pub personality: Personality,
     /// The file that the NIC records into.
     pub record: Option<PathBuf>,
+    /// Whether packets to NICs on this machine may go through memory.
+    pub shared_memory: bool,
 }
 
 /// Addresses of 127.0.0.0/8 to try when both programs run on this machine.
@@ -43,6 +45,7 @@ impl Wish {
     pub(super) fn open(&self, peer: Option<SocketAddr>, with: Equipment) -> Result<(Context, u8), Failure> {
         let builder = || {
             let nic = Nic::builder().visible().faults(with.faults).personality(with.personality.clone());
+            let nic = nic.shared_memory(with.shared_memory);
             let nic = if let Some(mtu) = with.path_mtu { nic.path_mtu(mtu) } else { nic };
             match &with.record {
                 Some(path) => nic.record_to(path).map_err(|error| failure(&error)),

@@ -72,7 +72,8 @@ fn bytes(area: Rect, buf: &mut Buffer, view: &View<'_>, (bytes, in_line): (&[u8]
     let lit = field.bytes();
     let height = usize::from(area.height.saturating_sub(1));
     let first = (lit.start / in_line).saturating_sub(height.saturating_sub(1));
-    let bits = format!(" byte {}, bit {}, {} bits", field.byte, field.bit, field.bits);
+    let local = if view.packet().is_some_and(|packet| packet.local) { "; through shared memory" } else { "" };
+    let bits = format!(" byte {}, bit {}, {} bits{local}", field.byte, field.bit, field.bits);
     line(area, 0, buf, &[(&bits, look.faint())]);
     for (row, chunk) in bytes.chunks(in_line).enumerate().skip(first).take(height) {
         let y = (row - first) as u16 + 1;
