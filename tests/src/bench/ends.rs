@@ -21,9 +21,9 @@ const CROWD: usize = 1000;
 /// Messages between two completions of the message-rate run.
 const BATCH: usize = 64;
 
-/// A NIC with queue pairs.
+/// A NIC with queue pairs, or those of one thread at a NIC that several use.
 pub(super) struct End {
-    nic: Nic,
+    nic: Arc<Nic>,
     addr: IpAddr,
     cq: Cq,
     qps: Vec<Qpn>,
@@ -46,10 +46,38 @@ pub(super) fn connected(
     Ok((near, far))
 }
 
+/// As many ends as threads, each with a queue pair that is connected to another of the same NIC: a NIC each at one address,
+/// or one for all.
+pub(super) fn looped(
+    number: u8,
+    threads: usize,
+    one_for_all: bool,
+    describe: impl Fn(NicBuilder) -> NicBuilder,
+) -> Result<Vec<End>> {
+    let first = End::open(number, 2, &describe)?;
+    let mut ends = vec![first];
+    while ends.len() < threads {
+        ends.push(match one_for_all {
+            true => End::at(Arc::clone(&ends[0].nic), ends[0].addr, 2)?,
+            false => End::open(number, 2, &describe)?,
+        });
+    }
+    for end in &ends {
+        let [one, other] = end.qps[..] else { continue };
+        end.connect_qp(one, end.addr, other)?;
+        end.connect_qp(other, end.addr, one)?;
+    }
+    Ok(ends)
+}
+
 impl End {
     fn open(number: u8, connections: usize, describe: impl Fn(NicBuilder) -> NicBuilder) -> Result<End> {
         let addr = IpAddr::V4(Ipv4Addr::new(127, 91, 0, number));
         let nic = describe(Nic::builder().address(addr).shared_memory(false)).open()?;
+        End::at(Arc::new(nic), addr, connections)
+    }
+
+    fn at(nic: Arc<Nic>, addr: IpAddr, connections: usize) -> Result<End> {
         let access = Access::LOCAL_WRITE | Access::REMOTE_WRITE | Access::REMOTE_READ;
         let buffer = Buffer::new(MEMORY);
         let (cq, qps, mr) = nic.with(|device, now| {
@@ -72,11 +100,16 @@ impl End {
     }
 
     fn connect(&self, peer: &End) -> Result<()> {
-        for (ours, theirs) in self.qps.iter().zip(&peer.qps) {
-            let rtr = QpAttr::rtr(AddressVector::new(0, peer.addr), *theirs, Psn::new(0), PathMtu::Mtu4096);
-            for change in [rtr, QpAttr::rts(Psn::new(0))] {
-                self.nic.with(|device, now| device.modify_qp(now, *ours, &change))?;
-            }
+        self.qps
+            .iter()
+            .zip(&peer.qps)
+            .try_for_each(|(ours, theirs)| self.connect_qp(*ours, peer.addr, *theirs))
+    }
+
+    fn connect_qp(&self, ours: Qpn, addr: IpAddr, theirs: Qpn) -> Result<()> {
+        let rtr = QpAttr::rtr(AddressVector::new(0, addr), theirs, Psn::new(0), PathMtu::Mtu4096);
+        for change in [rtr, QpAttr::rts(Psn::new(0))] {
+            self.nic.with(|device, now| device.modify_qp(now, ours, &change))?;
         }
         Ok(())
     }
@@ -216,4 +249,15 @@ pub(super) fn message_rate(near: &End, op: SendOp, count: usize) -> f64 {
     }
     near.complete(1);
     (batches * BATCH) as f64 * 1e3 / start.elapsed().as_nanos() as f64
+}
+
+/// The same of all threads together, each of which writes to itself.
+pub(super) fn looped_message_rate(ends: &[End], count: usize) -> f64 {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for end in ends {
+            scope.spawn(|| message_rate(end, SendOp::Write(end.remote()), count));
+        }
+    });
+    (ends.len() * count) as f64 * 1e3 / start.elapsed().as_nanos() as f64
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ferroce_engine::{Personality, SendOp};
-use ferroce_net::{FaultRates, Faults};
+use ferroce_net::{FaultRates, Faults, NicBuilder};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use super::Report;
-use super::ends::{connected, send_latency, throughput};
+use super::ends::{connected, looped, looped_message_rate, send_latency, throughput};
 
 /// Connections of a crowded NIC.
 const CROWD: usize = 10_000;
@@ -55,6 +55,7 @@ pub fn run(report: &mut Report) -> Result<()> {
             || throughput(&clean, SendOp::Write(clean_peer.remote()), 1 << 20, 100),
         );
     }
+    several_threads(report)?;
     let _idle = connected(41, 100, |nic| nic)?;
     report.figure(
         "two NICs with 100 connections at rest",
@@ -71,5 +72,27 @@ pub fn run(report: &mut Report) -> Result<()> {
         },
         || 100.0,
     );
+    Ok(())
+}
+
+/// Threads that write to themselves, so that each needs one core and no other.
+fn several_threads(report: &mut Report) -> Result<()> {
+    const COUNT: usize = 400_000;
+    for (number, way, shared) in [(43, "UDP", false), (46, "shared memory", true)] {
+        let describe = |nic: NicBuilder| nic.shared_memory(shared);
+        let alone = looped(number, 1, false, describe)?;
+        let apart = looped(number + 1, 2, false, describe)?;
+        let together = looped(number + 2, 2, true, describe)?;
+        for (reference, ends) in [("one such thread", &alone), ("the same with one NIC for both", &together)]
+        {
+            report.figure(
+                &format!("8-byte WRITEs, 2 threads, a NIC each, {way}"),
+                "million/s",
+                reference,
+                || looped_message_rate(&apart, COUNT),
+                || looped_message_rate(ends, COUNT),
+            );
+        }
+    }
     Ok(())
 }
