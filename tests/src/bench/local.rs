@@ -6,6 +6,9 @@ use ferroce_engine::SendOp;
 use super::ends::{connected, message_rate, send_latency, throughput, write_latency};
 use super::{Report, reference};
 
+/// What the memory does at best, in bits per nanosecond.
+type Bound = fn() -> f64;
+
 /// Latency, throughput and message rate.
 ///
 /// # Errors
@@ -26,14 +29,20 @@ pub fn run(report: &mut Report) -> Result<()> {
         || write_latency(&near, &far, 50_000),
         || reference::udp_latency(40, 20_000).unwrap_or(f64::NAN),
     );
+    let references: [(&str, Bound); 2] = [
+        ("memcpy of 1 MiB", || reference::memory_copy(1 << 20, 1000)),
+        ("1 MiB copied through a ring by two threads", || reference::ring_copy(1 << 20, 1000)),
+    ];
     for (name, op) in [("WRITE", SendOp::Write(far.remote())), ("READ", SendOp::Read(far.remote()))] {
-        report.figure(
-            &format!("{name} of 1 MiB, shared memory"),
-            "Gbit/s",
-            "memcpy of 1 MiB",
-            || throughput(&near, op, 1 << 20, 1000),
-            || reference::memory_copy(1 << 20, 1000),
-        );
+        for (reference, measure) in references {
+            report.figure(
+                &format!("{name} of 1 MiB, shared memory"),
+                "Gbit/s",
+                reference,
+                || throughput(&near, op, 1 << 20, 1000),
+                measure,
+            );
+        }
     }
     report.figure(
         "WRITEs of 8 bytes, shared memory",
