@@ -4,6 +4,8 @@ mod ends;
 pub mod engine;
 pub mod local;
 pub mod loopback;
+mod processes;
+pub mod programs;
 mod reference;
 pub mod rewind;
 pub mod scale;

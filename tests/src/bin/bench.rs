@@ -40,7 +40,9 @@ enum Group {
     Loopback,
     /// Two NICs that meet in shared memory, beside memcpy and UDP.
     Local,
-    /// Many connections, losses, and NICs at rest.
+    /// perftest under `ferroce run`, beside the same in Rust.
+    Programs,
+    /// Many connections, several threads, losses, and NICs at rest.
     Scale,
     /// Two visible NICs on loop-back sockets, looked at and not looked at.
     Watched,
@@ -60,6 +62,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Group::Engine => bench::engine::run(&mut report),
             Group::Loopback => bench::loopback::run(&mut report)?,
             Group::Local => bench::local::run(&mut report)?,
+            Group::Programs => bench::programs::run(&mut report)?,
             Group::Scale => bench::scale::run(&mut report)?,
             Group::Watched => bench::watched::run(&mut report)?,
             Group::Simulation => bench::simulation::run(&mut report),
