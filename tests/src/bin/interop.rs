@@ -27,6 +27,9 @@ const FIRST_STAND_IN_PORT: u16 = 21_000;
 /// Programs that connect by librdmacm use the ports behind it, in its own port space.
 const FIRST_CM_PORT: u16 = 7_500;
 
+/// Of each guest.
+const PROCESSORS: u32 = 1;
+
 /// Plays the interop cases: against kernel soft-RoCE in virtual machines, or with --peer against the RDMA device of
 /// any machine that ssh leads to.
 #[derive(Parser)]
@@ -143,7 +146,7 @@ fn in_machines(arguments: &Arguments) -> Result<Result<Tally, ExitCode>> {
     if let Err(refused) = sandbox::enter() {
         return Ok(Err(sandbox::report(&refused)));
     }
-    let world = World::start(&Kernel::ALL)?;
+    let world = World::start(&Kernel::ALL, PROCESSORS)?;
     if let Some(line) = &arguments.shell {
         for guest in &world.guests {
             let output = guest.run(line, Duration::from_secs(600))?;

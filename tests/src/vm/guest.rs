@@ -41,11 +41,11 @@ pub struct Output {
 }
 
 impl Guest {
-    pub(super) fn launch(kernel: Kernel) -> Result<Booting> {
+    pub(super) fn launch(kernel: Kernel, processors: u32) -> Result<Booting> {
         let image = Image::find(kernel)?;
         let initramfs = directory().join(format!("initramfs-{kernel}.cpio"));
         initramfs::write(&image, &initramfs)?;
-        let machine = Machine::start(kernel, &image, &initramfs)?;
+        let machine = Machine::start(kernel, processors, &image, &initramfs)?;
         Ok(Booting { kernel, release: image.release, machine, started: Instant::now() })
     }
 
@@ -202,7 +202,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn start(kernel: Kernel, image: &Image, initramfs: &Path) -> Result<Self> {
+    fn start(kernel: Kernel, processors: u32, image: &Image, initramfs: &Path) -> Result<Self> {
         let log = directory().join(format!("serial-{kernel}.log"));
         let stderr = File::create(&log)?;
         let append = format!(
@@ -215,7 +215,8 @@ impl Machine {
         // Without a virtualising CPU: a test must run wherever QEMU does. Without CMPXCHG16B: until version 8, QEMU
         // leaves garbage in EFLAGS behind one that fails, and the kernel panics where an interrupt follows at once.
         let qemu = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off", "-smp", "1", "-m", "1024"])
+            .args(["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off", "-m", "1024"])
+            .args(["-smp", &processors.to_string()])
             .args(["-display", "none", "-monitor", "none", "-no-reboot", "-serial"])
             .arg(format!("file:{}", log.display()))
             .args(["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"])

@@ -46,7 +46,7 @@ impl Kernel {
         download(self, &root).with_context(|| format!("cannot get kernel {self}"))
     }
 
-    fn root(self) -> PathBuf {
+    pub(super) fn root(self) -> PathBuf {
         directory().join(format!("linux-{self}"))
     }
 

@@ -11,6 +11,7 @@
 //!   ----- bridge ferroce0 ------------ tap-6.1 ----------------------- tap-6.12 ------- nic0 -----
 //! ```
 
+mod driver;
 mod guest;
 mod initramfs;
 mod kernel;
@@ -43,7 +44,7 @@ pub struct World {
 }
 
 impl World {
-    /// Makes the network and boots one guest per kernel, all at once.
+    /// Makes the network and boots one guest per kernel, all at once, each with so many processors.
     ///
     /// Blocks while another run on this checkout has its guests up: they would compete for the CPU. Kernels are
     /// downloaded on first use into [`directory`]. Must be called inside the [sandbox](sandbox::enter).
@@ -51,10 +52,11 @@ impl World {
     /// # Errors
     /// A missing kernel, a failing `ip` command, or a guest that does not come up; the error then carries the
     /// end of its serial log.
-    pub fn start(kernels: &[Kernel]) -> Result<Self> {
+    pub fn start(kernels: &[Kernel], processors: u32) -> Result<Self> {
         let only_one = lock_directory()?;
         network::create(kernels)?;
-        let booting = kernels.iter().map(|&kernel| Guest::launch(kernel)).collect::<Result<Vec<_>>>()?;
+        let booting: Vec<_> =
+            kernels.iter().map(|&kernel| Guest::launch(kernel, processors)).collect::<Result<_>>()?;
         let guests = booting.into_iter().map(guest::Booting::ready).collect::<Result<Vec<_>>>()?;
         Ok(Self { guests, _only_one: only_one })
     }

@@ -13,6 +13,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("/usr/sbin/depmod", "kmod"),
     ("/usr/bin/unshare", "util-linux"),
     ("/usr/bin/ibv_rc_pingpong", "ibverbs-utils"),
+    ("/usr/bin/ib_write_bw", "perftest"),
     ("/usr/lib/python3/dist-packages/pyverbs", "python3-pyverbs"),
     ("/usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so", "ibverbs-providers"),
 ];
