@@ -10,9 +10,11 @@ mod reference;
 pub mod rewind;
 pub mod scale;
 pub mod simulation;
+pub mod vm;
 pub mod watched;
 pub mod wire;
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -72,13 +74,25 @@ impl Report {
         mut ours: impl FnMut() -> f64,
         mut theirs: impl FnMut() -> f64,
     ) {
+        let Ok(()) = self.try_figure::<Infallible>(name, unit, reference, || Ok(ours()), || Ok(theirs()));
+    }
+
+    /// The same of what can fail. The first failure ends it.
+    fn try_figure<E>(
+        &mut self,
+        name: &str,
+        unit: &'static str,
+        reference: &str,
+        mut ours: impl FnMut() -> Result<f64, E>,
+        mut theirs: impl FnMut() -> Result<f64, E>,
+    ) -> Result<(), E> {
         if !name.contains(&self.only) {
-            return;
+            return Ok(());
         }
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
-            a.push(ours());
-            b.push(theirs());
+            a.push(ours()?);
+            b.push(theirs()?);
         }
         let (ours, theirs) = (Spread::of(a), Spread::of(b));
         let ratio = ours.median / theirs.median;
@@ -86,6 +100,7 @@ impl Report {
         println!("{label:<44} {:>11.3}  {:>11.3}  {ratio:>6.2}  {reference}", ours.median, theirs.median);
         let (name, reference) = (name.to_owned(), reference.to_owned());
         self.figures.push(Figure { name, unit, ours, reference, theirs, ratio });
+        Ok(())
     }
 }
 

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use ferroce_tests::bench::{self, Report};
+use ferroce_tests::vm::Kernel;
 
 /// Measures Ferroce beside references, in one run.
 ///
@@ -14,7 +15,7 @@ use ferroce_tests::bench::{self, Report};
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// What to measure; everything if nothing is said.
+    /// What to measure; everything but vm if nothing is said.
     groups: Vec<Group>,
 
     /// Rounds per figure.
@@ -24,6 +25,10 @@ struct Args {
     /// Measure only figures whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+
+    /// The kernel of the virtual machine of the group vm (6.1 or 6.12).
+    #[arg(long, default_value_t = Kernel::V6_1)]
+    kernel: Kernel,
 
     /// Write the figures to this file as well.
     #[arg(long, value_name = "FILE")]
@@ -50,11 +55,31 @@ enum Group {
     Simulation,
     /// Going back in a recorded run.
     Rewind,
+    /// perftest in a virtual machine, on Ferroce beside kernel soft-RoCE: only if it is named, and alone. Takes a
+    /// quarter of an hour; needs QEMU and no privileges but namespaces.
+    Vm,
+}
+
+impl Args {
+    fn groups(&self) -> anyhow::Result<Vec<Group>> {
+        if self.groups.is_empty() {
+            return Ok(Group::value_variants().iter().copied().filter(|group| *group != Group::Vm).collect());
+        }
+        let vm = self.groups.contains(&Group::Vm);
+        ensure!(
+            !vm || self.groups.len() == 1,
+            "the group vm takes place in namespaces of its own: name it alone"
+        );
+        Ok(self.groups.clone())
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let groups = if args.groups.is_empty() { Group::value_variants() } else { &args.groups[..] };
+    let groups = args.groups()?;
+    if groups == [Group::Vm] {
+        bench::vm::prepare(args.kernel)?;
+    }
     let mut report = Report::new(args.rounds, args.only);
     for group in groups {
         match group {
@@ -67,6 +92,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Group::Watched => bench::watched::run(&mut report)?,
             Group::Simulation => bench::simulation::run(&mut report),
             Group::Rewind => bench::rewind::run(&mut report),
+            Group::Vm => bench::vm::run(&mut report, args.kernel)?,
         }
     }
     if let Some(path) = &args.json {
