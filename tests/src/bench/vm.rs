@@ -85,10 +85,10 @@ impl Command {
         self.line.split(" -n ").next().unwrap_or(self.line).to_owned()
     }
 
-    /// Reads what a client wrote.
+    /// Reads what a client wrote. It did something, so that a zero is no result.
     fn result(&self, text: &str) -> Option<f64> {
         let mut lines = text.lines().skip_while(|line| !line.trim_start().starts_with("#bytes"));
-        lines.nth(1)?.split_whitespace().nth(self.column)?.parse().ok()
+        lines.nth(1)?.split_whitespace().nth(self.column)?.parse().ok().filter(|value| *value > 0.0)
     }
 }
 

@@ -56,7 +56,8 @@ enum Group {
     /// Going back in a recorded run.
     Rewind,
     /// perftest in a virtual machine, on Ferroce beside kernel soft-RoCE: only if it is named, and alone. Takes a
-    /// quarter of an hour; needs QEMU and no privileges but namespaces.
+    /// quarter of an hour or more; needs QEMU, perftest, and no privileges but namespaces. The machine has two emulated
+    /// processors: with anything else to do, two real ones make its figures worthless.
     Vm,
 }
 
