@@ -157,7 +157,7 @@ fn the_unreliable_services_play_too() {
 
 #[test]
 fn lost_packets_change_nothing() {
-    let flags = ["-n", "60", "-s", "9000", "-e", "--verify", "--drop", "10%", "--seed", "3"];
+    let flags = ["-n", "60", "-s", "9000", "-e", "--verify", "--drop", "5%", "--seed", "3"];
     assert_ended_well(&Place::new().play(&flags));
 }
 
