@@ -35,7 +35,8 @@ PATIENCE = 240 if FULL else 90
 TRIES = 60
 # Pairs at once. Many of them sleep.
 WORKERS = 3
-LOSS = ('--drop', '2%')
+# Packets of others go through shared memory, theirs by UDP.
+LOSS = ('--drop', '2%', '--no-shared-memory')
 # How often a pair is begun whose end was chance.
 BEGINNINGS = 6
 # With -R perftest listens twice on one port. A client that is faster than its server's second call is refused for good,
@@ -319,6 +320,7 @@ def main():
     only = [word for word in sys.argv[1:] if not word.startswith('--')]
     jobs = [(pair, each) for each in PAIRS if FULL or not each.full]
     jobs += [(pair, each, *LOSS) for each in PAIRS if (each.reliable and FULL) or each.lossy]
+    jobs += [(pair, each, '--no-shared-memory') for each in PAIRS if FULL]
     jobs = [job for job in jobs if all(word in job[1].name for word in only)]
     if not only:
         versions()

@@ -149,8 +149,8 @@ fn a_capture_shows_packets_with_right_icrcs() {
 fn record(format: Format, rates: FaultRates) -> (Vec<u8>, LinkCounters) {
     let faults = Faults { seed: 1, transmit: rates, receive: FaultRates::NONE };
     let capture = Capture::default();
-    let recorded = near(|nic| nic.record_as(format, capture.clone()).faults(faults.clone()));
-    let (a, b) = pair(recorded, near(|nic| nic.faults(faults.clone())), LEN);
+    let recorded = near(|nic| nic.record_as(format, capture.clone()).faults(faults));
+    let (a, b) = pair(recorded, near(|nic| nic.faults(faults)), LEN);
     get_near(&a, &b);
     let counters = a.nic.link_counters();
     drop((a, b));

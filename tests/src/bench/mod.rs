@@ -2,6 +2,7 @@
 
 mod ends;
 pub mod engine;
+pub mod flame;
 pub mod local;
 pub mod loopback;
 mod processes;
@@ -28,6 +29,9 @@ pub struct Report {
     /// Only figures whose names contain this are measured.
     #[serde(skip)]
     only: String,
+    /// No references are measured.
+    #[serde(skip)]
+    alone: bool,
     figures: Vec<Figure>,
 }
 
@@ -59,10 +63,11 @@ impl Spread {
 }
 
 impl Report {
-    /// An empty report, of figures whose names contain `only` and that will take so many rounds each.
-    pub fn new(rounds: u32, only: String) -> Report {
+    /// An empty report, of figures whose names contain `only` and that will take so many rounds each. `alone` leaves
+    /// out the references.
+    pub fn new(rounds: u32, only: String, alone: bool) -> Report {
         println!("{:<44} {:>11}  {:>11}  {:>6}  reference", "", "ferroce", "reference", "ratio");
-        Report { rounds, only, figures: Vec::new() }
+        Report { rounds, only, alone, figures: Vec::new() }
     }
 
     /// Measures `ours` and `theirs` in turns and prints the line. Both return the quantity in `unit`.
@@ -92,7 +97,7 @@ impl Report {
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             a.push(ours()?);
-            b.push(theirs()?);
+            b.push(if self.alone { f64::NAN } else { theirs()? });
         }
         let (ours, theirs) = (Spread::of(a), Spread::of(b));
         let ratio = ours.median / theirs.median;

@@ -33,6 +33,14 @@ struct Args {
     /// Write the figures to this file as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Draw a flame graph of where the time goes, as SVG, without the references. Needs perf (package linux-perf)
+    #[arg(long, value_name = "FILE")]
+    flame: Option<PathBuf>,
+
+    /// Measure no references.
+    #[arg(long)]
+    alone: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,11 +85,15 @@ impl Args {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(picture) = &args.flame {
+        bench::flame::draw(&same_without_picture(&args), picture)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let groups = args.groups()?;
     if groups == [Group::Vm] {
         bench::vm::prepare(args.kernel)?;
     }
-    let mut report = Report::new(args.rounds, args.only);
+    let mut report = Report::new(args.rounds, args.only, args.alone);
     for group in groups {
         match group {
             Group::Wire => bench::wire::run(&mut report),
@@ -101,4 +113,15 @@ fn main() -> anyhow::Result<ExitCode> {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same benchmarks, as arguments.
+fn same_without_picture(args: &Args) -> Vec<String> {
+    let named = |group: &Group| group.to_possible_value().map(|value| value.get_name().to_owned());
+    let mut same = vec!["--alone".to_owned(), format!("--rounds={}", args.rounds)];
+    if !args.only.is_empty() {
+        same.push(format!("--only={}", args.only));
+    }
+    same.extend(args.groups.iter().filter_map(named));
+    same
 }

@@ -1,5 +1,6 @@
 //! What is behind the NIC's lock, and the work that is done there in small turns.
 
+use std::ops::RangeInclusive;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -19,9 +20,19 @@ const STAY_AWAY: Duration = Duration::from_millis(2);
 /// would cost.
 const LINGER: Duration = Duration::from_micros(50);
 
-/// When packets had to wait for the NIC's thread to come back, it stays for this long even if the application polls: it
-/// does not poll all the time. (It waits for a peer's WRITE to show in its memory, for instance.)
-const STAY_HERE: Duration = Duration::from_millis(20);
+/// When the NIC's thread gave way and others kept the processor for so long, they spin: it may be the application, which
+/// waits for what only the thread can bring.
+const SPINNING: Duration = Duration::from_millis(1);
+
+/// For how long the thread then does not linger: who sleeps until something arrives is let in sooner than who waits for
+/// its turn.
+const CROWDED: Duration = Duration::from_millis(20);
+
+/// When packets had to wait for the NIC's thread to come back, it stays for so long even if the application polls: it
+/// may not poll all the time. (It waits for a peer's WRITE to show in its memory, for instance.) Or it had no processor
+/// for a moment, and a thread that stays would make that worse: so it is not long at first, and twice as long each time
+/// that it was needed again.
+const STAY_HERE: RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_millis(20);
 
 /// How often to receive before a timer is believed to have run out.
 const TAKES_BEFORE_TIMEOUT: usize = 16;
@@ -36,8 +47,13 @@ pub(super) struct Core<T> {
     last_poll: Option<Time>,
     /// When the NIC's thread last found something.
     last_work: Option<Time>,
-    /// Until when the NIC's thread does not rely on the application.
+    /// Until when the NIC's thread does not rely on the application, and for how long the next time.
     stay: Time,
+    stay_for: Duration,
+    /// Since when the thread has let others have the processor, if it has.
+    gave_way: Option<Time>,
+    /// Until when it does not.
+    crowded: Time,
     thread: ThreadState,
     kick: bool,
     pub(super) stopping: bool,
@@ -80,6 +96,9 @@ impl<T: TraceSink> Core<T> {
             last_poll: None,
             last_work: None,
             stay: Time::ZERO,
+            stay_for: *STAY_HERE.start(),
+            gave_way: None,
+            crowded: Time::ZERO,
             thread: ThreadState::Awake,
             kick: false,
             stopping: false,
@@ -196,18 +215,26 @@ impl<T: TraceSink> Core<T> {
         }
         if now >= self.stay && self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP) {
             self.pay_debt(now);
+            if was_away {
+                self.stay_for = (self.stay_for / 2).max(*STAY_HERE.start());
+            }
             self.thread = ThreadState::Away;
             return Next::StayAway { until: now + STAY_AWAY };
         }
+        if self.gave_way.take().is_some_and(|since| now.since(since) > SPINNING) {
+            self.crowded = now + CROWDED;
+        }
         let received = self.turn(now);
         if received && was_away {
-            self.stay = now + STAY_HERE;
+            self.stay = now + self.stay_for;
+            self.stay_for = (self.stay_for * 2).min(*STAY_HERE.end());
         }
         if received || self.outbox.state() == Sent::Some {
             self.last_work = Some(now);
             return Next::Work;
         }
-        if self.last_work.is_some_and(|work| now.since(work) < LINGER) {
+        if now >= self.crowded && self.last_work.is_some_and(|work| now.since(work) < LINGER) {
+            self.gave_way = Some(now);
             return Next::Linger;
         }
         let full = self.outbox.state() == Sent::LinkFull;
