@@ -26,7 +26,17 @@ const NARROWEST: f64 = 0.4;
 pub fn draw(args: &[String], picture: &Path) -> Result<()> {
     let samples = picture.with_extension("samples");
     let status = Command::new("perf")
-        .args(["record", "--quiet", "--event", "cpu-clock", "--freq", RATE, "--call-graph", STACK, "--output"])
+        .args([
+            "record",
+            "--quiet",
+            "--event",
+            "cpu-clock",
+            "--freq",
+            RATE,
+            "--call-graph",
+            STACK,
+            "--output",
+        ])
         .arg(&samples)
         .arg("--")
         .arg(std::env::current_exe()?)
