@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use inferno::collapse::Collapse;
-use inferno::collapse::perf::Folder;
+use inferno::collapse::perf::{Folder, Options};
 use inferno::flamegraph;
 
 /// Samples a second, on each processor. Not a round number, so that nothing periodic is met every time.
@@ -14,6 +14,9 @@ const RATE: &str = "997";
 
 /// Bytes of each stack that are kept to be unwound.
 const STACK: &str = "dwarf,16384";
+
+/// What calls it is the same for all threads.
+const THREADS_BEGIN: &str = "std::sys::backtrace::__rust_begin_short_backtrace";
 
 /// Narrowest frame that is drawn, in percent of the whole.
 const NARROWEST: f64 = 0.4;
@@ -53,7 +56,9 @@ pub fn draw(args: &[String], picture: &Path) -> Result<()> {
         .wait_with_output()?;
     std::fs::remove_file(&samples)?;
     let mut stacks = Vec::new();
-    Folder::default().collapse(&script.stdout[..], &mut stacks)?;
+    let mut options = Options::default();
+    options.skip_after = vec![THREADS_BEGIN.to_owned()];
+    Folder::from(options).collapse(&script.stdout[..], &mut stacks)?;
     let mut options = flamegraph::Options::default();
     options.title = args.join(" ");
     options.min_width = NARROWEST;
