@@ -105,6 +105,29 @@ fn forking_while_all_threads_are_busy_finds_every_lock_free() {
 }
 
 #[test]
+fn children_of_a_busy_parent_have_nics_of_their_own() {
+    let (a, b) = pair(open(|nic| nic), open(|nic| nic), 5000);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // The NICs' threads are at work whenever the process forks.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                exchange(&a, &b);
+            }
+        });
+        let fine = (0..40).all(|_| {
+            in_a_child(|| {
+                let (c, d) = pair(open(|nic| nic), open(|nic| nic), 5000);
+                (0..20).for_each(|_| exchange(&c, &d));
+                true
+            })
+        });
+        stop.store(true, Ordering::Relaxed);
+        assert!(fine);
+    });
+}
+
+#[test]
 fn a_recording_is_written_once() {
     let path = std::env::temp_dir().join(format!("ferroce-fork-{}.pcap", std::process::id()));
     let (a, b) = pair(open(|nic| nic.record_to(&path).unwrap()), open(|nic| nic), 5000);

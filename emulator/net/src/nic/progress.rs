@@ -79,6 +79,7 @@ impl<T: TraceSink> Drop for Progress<T> {
 fn run<T: TraceSink>(shared: &Shared<T>) {
     let mut descriptors = Vec::new();
     loop {
+        shared.core.begin_turn();
         let mut core = shared.core.lock();
         let next = core.progress(shared.clock.now());
         descriptors.clear();
@@ -90,6 +91,7 @@ fn run<T: TraceSink>(shared: &Shared<T>) {
         for waker in wakers {
             waker.wake();
         }
+        shared.core.end_turn();
         let (until, room) = match next {
             Next::Stop => return,
             Next::Work => continue,

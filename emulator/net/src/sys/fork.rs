@@ -11,7 +11,8 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdGuard, Once, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, MutexGuard, RawMutex};
@@ -25,11 +26,20 @@ static DESCRIPTORS: StdMutex<Vec<RawFd>> = StdMutex::new(Vec::new());
 /// Locks that must not be held by a thread that the child will not have.
 static GATES: StdMutex<Vec<Weak<dyn Gated>>> = StdMutex::new(Vec::new());
 
+/// The process is about to fork. Threads that wait for a lock are written down in tables that all locks share, and
+/// these have locks of their own. A child in which one of those is taken has no thread that would give it back, and
+/// hangs when two of its threads want the same thing. So until it has forked, nobody goes near them.
+static FORKING: AtomicBool = AtomicBool::new(false);
+
 /// What takes the place of descriptors.
 static NULL: OnceLock<Option<File>> = OnceLock::new();
 
-/// How long to wait for a lock before forking. It is free within one turn, unless the thread that forks has it.
+/// How long to wait for a lock before forking, and for a thread to end its turn. That is soon, unless the thread that
+/// forks has the lock.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often to look whether the fork, or the turn, is over.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// A descriptor that is this process's alone: in a forked child it leads nowhere.
 pub(crate) struct Cut<T: AsFd> {
@@ -101,24 +111,55 @@ pub(crate) struct Gate<T> {
     mutex: Mutex<T>,
     /// The lock is held because the process is forking.
     held: AtomicBool,
+    /// The NIC's thread is at work.
+    busy: AtomicBool,
 }
 
 impl<T> Gate<T> {
     pub(crate) fn new(value: T) -> Gate<T> {
-        Gate { mutex: Mutex::new(value), held: AtomicBool::new(false) }
+        Gate { mutex: Mutex::new(value), held: AtomicBool::new(false), busy: AtomicBool::new(false) }
     }
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        while FORKING.load(Ordering::Relaxed) {
+            thread::sleep(PAUSE);
+        }
         self.mutex.lock()
+    }
+
+    /// The NIC's thread begins a turn, in which it takes the lock and wakes others. Not while the process forks.
+    pub(crate) fn begin_turn(&self) {
+        // One of the two sees the other: whoever forks says so, then looks whether we are at work.
+        self.busy.store(true, Ordering::SeqCst);
+        while FORKING.load(Ordering::SeqCst) {
+            self.busy.store(false, Ordering::SeqCst);
+            thread::sleep(PAUSE);
+            self.busy.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// It ends its turn.
+    pub(crate) fn end_turn(&self) {
+        self.busy.store(false, Ordering::Release);
     }
 
     pub(crate) fn at_fork(&self, moment: Moment) {
         if moment == Moment::Before {
+            let start = Instant::now();
+            while self.busy.load(Ordering::SeqCst) && start.elapsed() < PATIENCE {
+                thread::sleep(PAUSE);
+            }
             let guard = self.mutex.try_lock_for(PATIENCE);
             self.held.store(guard.is_some(), Ordering::Relaxed);
             mem::forget(guard);
-        } else if self.held.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        if moment == Moment::InChild {
+            // There is no such thread.
+            self.busy.store(false, Ordering::Relaxed);
+        }
+        if self.held.swap(false, Ordering::Relaxed) {
             match moment {
                 // SAFETY: `held` says that the guard was forgotten, by this thread, before the fork.
                 Moment::InParent => unsafe { self.mutex.force_unlock() },
@@ -158,6 +199,7 @@ fn prepare_for_forks() {
 
 extern "C" fn before() {
     let gates = lock(&GATES);
+    FORKING.store(true, Ordering::SeqCst);
     let resting: Vec<Arc<dyn Gated>> = gates.iter().filter_map(Weak::upgrade).collect();
     resting.iter().for_each(|gated| gated.at_fork(Moment::Before));
     // Last, because it is also taken by who has one of the others.
@@ -180,6 +222,7 @@ fn after(moment: Moment) {
         cut(&mut held.descriptors);
     }
     held.resting.iter().for_each(|gated| gated.at_fork(moment));
+    FORKING.store(false, Ordering::SeqCst);
     let Held { descriptors, gates, resting } = held;
     drop((descriptors, gates));
     // Only now: a NIC whose last handle was dropped meanwhile closes descriptors.
