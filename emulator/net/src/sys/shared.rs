@@ -51,9 +51,10 @@ impl SharedMemory {
 
     fn map(fd: BorrowedFd<'_>, len: usize) -> io::Result<SharedMemory> {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        // Not populated: many pairs of NICs exchange little, and there may be thousands.
+        let (any, shared) = (std::ptr::null_mut(), libc::MAP_SHARED);
         // SAFETY: a new mapping where the kernel chooses overlaps nothing that is there.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, rights, flags, fd.as_raw_fd(), 0) };
+        let start = unsafe { libc::mmap(any, len, rights, shared, fd.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
