@@ -139,7 +139,7 @@ fn personality(personality: &Personality) -> PersonalityReport {
         numbers: format!("{:?}", personality.numbering).to_lowercase(),
         ack_requests: match personality.ack_requests {
             AckRequests::EveryMessage => "at every message".to_owned(),
-            AckRequests::Sparse { packets } => format!("when it must, or after {packets} packets"),
+            AckRequests::Sparse { packets } => format!("at need, or after {packets} packets"),
         },
         window: personality.window,
         recovery: format!("{:?}", personality.recovery),
@@ -160,11 +160,13 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     print_stations(out, &report.stations)?;
     writeln!(
         out,
-        "\n{STRONG}{:<13} {:<11} {:<8} {:<11} asks for ACKs{STRONG:#}",
+        "\n{STRONG}{:<16} {:<10} {:<6} {:<15} asks for ACKs{STRONG:#}",
         "Personality", "numbers", "window", "recovery"
     )?;
     for PersonalityReport { name, numbers, ack_requests, window, recovery } in &report.personalities {
-        writeln!(out, "{name:<13} {numbers:<11} {window:<8} {recovery:<11} {ack_requests}")?;
+        // What a policy is set to is for scripts.
+        let recovery = recovery.split(' ').next().unwrap_or(recovery);
+        writeln!(out, "{name:<16} {numbers:<10} {window:<6} {recovery:<15} {ack_requests}")?;
     }
     Ok(())
 }
