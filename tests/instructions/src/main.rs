@@ -39,11 +39,8 @@ fn main() -> ExitCode {
         Pair::new(budget.sealed).play(budget.request, budget.len, budget.batches() * times);
         return ExitCode::SUCCESS;
     }
-    let [passed, failed, skipped] = if !is_comparable() {
-        println!("SKIPPED counting instructions: the budgets are for x86-64 processors with AVX2");
-        [0, 0, 1]
-    } else if !has_valgrind() {
-        println!("SKIPPED counting instructions: valgrind is not installed (Debian: valgrind)");
+    let [passed, failed, skipped] = if let Some(why) = obstacle() {
+        println!("SKIPPED counting instructions: {why}");
         // A machine of CI's is set up by the project itself.
         if env::var("CI").is_ok_and(|value| value == "true") { [0, 1, 0] } else { [0, 0, 1] }
     } else {
@@ -55,6 +52,15 @@ fn main() -> ExitCode {
     };
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     ExitCode::from(u8::from(failed > 0))
+}
+
+/// Why nothing can be counted here.
+fn obstacle() -> Option<&'static str> {
+    match (is_comparable(), has_valgrind()) {
+        (false, _) => Some("the budgets are for x86-64 processors with AVX2"),
+        (true, false) => Some("valgrind is not installed (Debian: valgrind)"),
+        (true, true) => None,
+    }
 }
 
 /// Whether programs choose the instructions here that the budgets were made for.
