@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::child::*;
 use common::*;
@@ -110,6 +111,41 @@ fn faults_are_found_out_there_too() {
     there_and_back(&a, &b, 2);
     let (at_a, at_b) = (a.nic.counters(), b.nic.counters());
     assert!(at_a.drop_icrc > 0 && at_b.drop_icrc > 0, "what was damaged on its way in: {at_b:?}");
+}
+
+#[test]
+fn who_polls_when_the_bell_rings_can_sleep_afterwards() {
+    let (a, b) = (End::new(near(|nic| nic), LEN), End::new(near(|nic| nic), LEN));
+    for (one, other) in [(&a, &b), (&b, &a)] {
+        // What is lost is never repeated.
+        let rts = QpAttr { timeout: Some(0), ..QpAttr::rts(Psn::new(100)) };
+        let connect = |dev: &mut Device<_>, now| {
+            let (av, mtu) = (AddressVector::new(0, other.addr), dev.config().mtu);
+            dev.modify_qp(now, one.qp, &QpAttr::rtr(av, other.qp, Psn::new(100), mtu))?;
+            dev.modify_qp(now, one.qp, &rts)
+        };
+        one.nic.with(connect).unwrap();
+    }
+    while a.nic.link_counters().tx_local == 0 || b.nic.link_counters().tx_local == 0 {
+        for (one, other) in [(&a, &b), (&b, &a)] {
+            one.post_send(1, SendOp::Write(other.remote(0)), one.sge(0, 8));
+            assert_eq!(one.wait_one().status, WcStatus::Success);
+        }
+    }
+    for round in 0..200 {
+        b.post_recv(1, b.sge(0, 8));
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                // Until the other NIC's thread sleeps.
+                std::thread::sleep(Duration::from_micros(300));
+                a.post_send(2, SendOp::Send, a.sge(0, 8));
+                assert_eq!(a.wait_one().status, WcStatus::Success);
+            });
+            let received = if round % 2 == 0 { b.poll_one() } else { b.wait_one() };
+            assert_eq!(received.status, WcStatus::Success);
+            sender.join().unwrap();
+        });
+    }
 }
 
 /// A capture that stays here.

@@ -125,9 +125,9 @@ impl Inbound {
     }
 
     /// Forgets the queues whose writers are gone, but for what is still in them.
-    pub(super) fn retain(&mut self, counters: &mut LinkCounters) {
+    pub(super) fn retain(&mut self, counters: &mut LinkCounters, bells: &Bells) {
         // In this order: a writer that is gone adds nothing more.
-        self.queues.retain(|(stream, ring)| is_alive(stream.get()) || ring.has_records());
+        self.queues.retain(|(stream, ring)| is_alive(stream.get(), bells) || ring.has_records());
         let before = self.queues.len();
         self.queues.retain(|(_, ring)| !ring.is_broken());
         counters.rx_errors += (before - self.queues.len()) as u64;

@@ -134,14 +134,15 @@ impl Local {
         for mailbox in &mut self.mailboxes {
             mailbox.empty(&mut self.inbound, &self.bells);
         }
-        self.inbound.retain(counters);
-        self.outbound.retain();
+        self.inbound.retain(counters, &self.bells);
+        self.outbound.retain(&self.bells);
     }
 
     /// Adds the descriptors by which whoever sleeps is woken.
     pub(crate) fn descriptors(&self, to: &mut Vec<RawFd>) {
         self.slept.set(true);
-        to.push(self.bells.0.as_fd().as_raw_fd());
+        self.bells.reset();
+        to.push(self.bells.waiting.as_fd().as_raw_fd());
         if !self.ready.is_inherited() && !self.inbound.fall_asleep() {
             to.push(self.ready.as_fd().as_raw_fd());
         }
@@ -161,7 +162,14 @@ fn lane_of(burst: &Burst<'_>) -> Option<u8> {
 }
 
 /// Who can wake us.
-struct Bells(Cut<Waiting>);
+struct Bells {
+    waiting: Cut<Waiting>,
+    /// Somebody has rung, and that was noticed by who may not be the one that sleeps: an application that calls takes
+    /// part in the work. Whoever sleeps is woken all the same, and tells others that it sleeps before it does so again.
+    /// Else they would believe it awake.
+    noticed: Cut<EventFd>,
+    is_noticed: Cell<bool>,
+}
 
 struct Waiting(Epoll);
 
@@ -173,20 +181,42 @@ impl AsFd for Waiting {
 
 impl Bells {
     fn new() -> io::Result<Bells> {
-        Ok(Bells(Cut::new(Waiting(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))))
+        let waiting = Cut::new(Waiting(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?));
+        let noticed = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        let bells = Bells { waiting, noticed: Cut::new(noticed), is_noticed: Cell::new(false) };
+        bells.add(&bells.noticed)?;
+        Ok(bells)
     }
 
     fn add(&self, bell: &impl AsFd) -> io::Result<()> {
         // Closing a descriptor takes it out again.
-        Ok(self.0.get().0.add(bell, EpollEvent::new(EpollFlags::EPOLLIN, 0))?)
+        Ok(self.waiting.get().0.add(bell, EpollEvent::new(EpollFlags::EPOLLIN, 0))?)
+    }
+
+    fn notice(&self) {
+        if !self.is_noticed.replace(true) {
+            // Adding 1 to 0 does not fail.
+            self.noticed.get().write(1).ok();
+        }
+    }
+
+    /// To be called before others are told that we sleep.
+    fn reset(&self) {
+        if self.is_noticed.take() {
+            self.noticed.get().read().ok();
+        }
     }
 }
 
 /// Whether the other side of a connection is still there. Takes what it has sent to wake us.
-fn is_alive(stream: &UnixStream) -> bool {
+fn is_alive(stream: &UnixStream, bells: &Bells) -> bool {
     let mut wakes = [0; 256];
     match (&*stream).read(&mut wakes) {
-        Ok(taken) => taken > 0,
+        Ok(0) => false,
+        Ok(_) => {
+            bells.notice();
+            true
+        }
         Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
     }
 }

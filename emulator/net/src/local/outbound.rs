@@ -177,9 +177,9 @@ impl Outbounds {
     }
 
     /// Forgets the queues whose readers are gone.
-    pub(super) fn retain(&mut self) {
+    pub(super) fn retain(&mut self, bells: &Bells) {
         for peer in &mut self.peers {
-            if peer.queue.as_ref().is_some_and(|queue| !is_alive(queue.stream.get())) {
+            if peer.queue.as_ref().is_some_and(|queue| !is_alive(queue.stream.get(), bells)) {
                 peer.queue = None;
             }
         }
