@@ -5,6 +5,7 @@ pub(crate) mod library;
 mod sockets;
 mod wishes;
 
+use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
@@ -84,7 +85,7 @@ pub(crate) struct Args {
     part_id: Option<u32>,
 
     /// Have the program's ordinary stream sockets be sockets over RDMA, by librdmacm's preload library; its peer must
-    /// run so too
+    /// run so too. Without shared memory, which takes descriptors: some such programs know only small ones
     #[arg(long)]
     sockets: bool,
 
@@ -92,6 +93,9 @@ pub(crate) struct Args {
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
+
+/// Where the library finds out whether it may use shared memory.
+const SHARED_MEMORY: &str = "FERROCE_SHARED_MEMORY";
 
 /// The addresses of one device.
 #[derive(Clone, Debug)]
@@ -123,8 +127,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
             None => command.env_remove(name),
         };
     }
-    if args.no_shared_memory {
-        command.env("FERROCE_SHARED_MEMORY", "off");
+    let told = env::var_os(SHARED_MEMORY).is_some();
+    if args.no_shared_memory || (args.sockets && !told) {
+        command.env(SHARED_MEMORY, "off");
     }
     match &args.record {
         Some(path) => command.env("FERROCE_RECORD", fresh(path)?),
