@@ -5,7 +5,7 @@
 //! `/dev/null`, under the same number. The NIC's copy is cut off from the network, as if its cable had been
 //! pulled, and can be dropped without the parent noticing; a new NIC can be opened beside it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -122,7 +122,8 @@ impl<T> Gate<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        while FORKING.load(Ordering::Relaxed) {
+        // Who is in a turn is waited for, and must not wait in turn.
+        while FORKING.load(Ordering::Relaxed) && !IN_TURN.get() {
             thread::sleep(PAUSE);
         }
         self.mutex.lock()
@@ -137,10 +138,12 @@ impl<T> Gate<T> {
             thread::sleep(PAUSE);
             self.busy.store(true, Ordering::SeqCst);
         }
+        IN_TURN.set(true);
     }
 
     /// It ends its turn.
     pub(crate) fn end_turn(&self) {
+        IN_TURN.set(false);
         self.busy.store(false, Ordering::Release);
     }
 
@@ -184,6 +187,9 @@ struct Held {
 
 thread_local! {
     static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+
+    /// This is a NIC's thread, in its turn.
+    static IN_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
 fn prepare_for_forks() {
