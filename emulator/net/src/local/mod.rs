@@ -46,8 +46,6 @@ pub(crate) struct Local {
     outbound: Outbounds,
     /// Becomes readable when somebody wakes us, hands in a queue or ends.
     bells: Bells,
-    /// Always readable.
-    ready: Cut<EventFd>,
     /// Somebody has asked for our descriptors, in order to sleep.
     slept: Cell<bool>,
     care: Cell<Time>,
@@ -58,7 +56,6 @@ impl Local {
     pub(crate) fn open(paths: impl Iterator<Item = PathBuf>) -> Result<Local, NetError> {
         let open = || {
             let bells = Bells::new()?;
-            let ready = EventFd::from_value_and_flags(1, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
             let mailboxes: Vec<Mailbox> = paths.map(Mailbox::open).collect::<Result<_, _>>()?;
             for mailbox in &mailboxes {
                 bells.add(mailbox)?;
@@ -68,7 +65,6 @@ impl Local {
                 inbound: Inbound::new(),
                 outbound: Outbounds::new(),
                 bells,
-                ready: Cut::new(ready),
                 slept: Cell::new(false),
                 care: Cell::new(Time::ZERO),
             })
@@ -89,7 +85,7 @@ impl Local {
     /// Sends a burst to a NIC on this machine, if it is for one. `scope` is that of a link-local address, else 0.
     #[inline]
     pub(crate) fn send(&mut self, now: Time, burst: &Burst<'_>, scope: u32) -> Passed {
-        if self.ready.is_inherited() {
+        if self.bells.waiting.is_inherited() {
             return Passed::By;
         }
         match lane_of(burst) {
@@ -100,7 +96,7 @@ impl Local {
 
     /// To be called after sending: wakes those who sleep.
     pub(crate) fn finish_sending(&mut self) {
-        if !self.ready.is_inherited() {
+        if !self.bells.waiting.is_inherited() {
             self.outbound.finish();
         }
     }
@@ -118,7 +114,7 @@ impl Local {
         counters: &mut LinkCounters,
         deliver: &mut dyn FnMut(&RxMeta, &[u8]),
     ) -> usize {
-        if self.ready.is_inherited() {
+        if self.bells.waiting.is_inherited() {
             return 0;
         }
         if self.slept.take() || now >= self.care.get() {
@@ -143,8 +139,8 @@ impl Local {
         self.slept.set(true);
         self.bells.reset();
         to.push(self.bells.waiting.as_fd().as_raw_fd());
-        if !self.ready.is_inherited() && !self.inbound.fall_asleep() {
-            to.push(self.ready.as_fd().as_raw_fd());
+        if !self.bells.waiting.is_inherited() && !self.inbound.fall_asleep() {
+            self.bells.notice();
         }
     }
 }
@@ -164,8 +160,8 @@ fn lane_of(burst: &Burst<'_>) -> Option<u8> {
 /// Who can wake us.
 struct Bells {
     waiting: Cut<Waiting>,
-    /// Somebody has rung, and that was noticed by who may not be the one that sleeps: an application that calls takes
-    /// part in the work. Whoever sleeps is woken all the same, and tells others that it sleeps before it does so again.
+    /// Something waits already, or somebody has rung, and that was noticed by who may not be the one that sleeps: an
+    /// application that calls takes part in the work. Whoever sleeps is woken all the same, and tells others that it sleeps before it does so again.
     /// Else they would believe it awake.
     noticed: Cut<EventFd>,
     is_noticed: Cell<bool>,
