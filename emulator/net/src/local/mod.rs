@@ -161,8 +161,8 @@ fn lane_of(burst: &Burst<'_>) -> Option<u8> {
 struct Bells {
     waiting: Cut<Waiting>,
     /// Something waits already, or somebody has rung, and that was noticed by who may not be the one that sleeps: an
-    /// application that calls takes part in the work. Whoever sleeps is woken all the same, and tells others that it sleeps before it does so again.
-    /// Else they would believe it awake.
+    /// application that calls takes part in the work. Whoever sleeps is woken all the same, and tells others that it
+    /// sleeps before it does so again. Else they would believe it awake.
     noticed: Cut<EventFd>,
     is_noticed: Cell<bool>,
 }
