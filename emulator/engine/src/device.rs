@@ -17,7 +17,7 @@ use crate::config::DeviceConfig;
 use crate::counters::Counters;
 use crate::cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
 use crate::error::VerbsError;
-use crate::event::Event;
+use crate::event::{Backlog, Event};
 use crate::io::{Flow, Train, TxLimits};
 use crate::memory::{Domain, Memory, Pd};
 use crate::qp::{Ctx, Port, Qp, QpAttr, QpInfo, Step};
@@ -313,6 +313,16 @@ impl<T: TraceSink> Device<T> {
             }
         }
         !out.is_empty()
+    }
+
+    /// What [`poll_transmit`](Device::poll_transmit) would find.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        match (self.cm.wants_to_send(), self.qps.in_line()) {
+            (false, 0) => Backlog::Nothing,
+            (false, 1) if self.qps.in_turn(0).is_some_and(Qp::says_only_an_ack) => Backlog::Ack,
+            _ => Backlog::More,
+        }
     }
 
     /// Lets a short request pass the ACK of another queue pair to the same peer. Only the last packet of a train may be

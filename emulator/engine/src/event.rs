@@ -21,6 +21,17 @@ pub enum Event {
     Leave(IpAddr),
 }
 
+/// What waits to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// Nothing, or what must wait for its time.
+    Nothing,
+    /// One acknowledgement. It can wait for a while: whatever is sent to the same peer takes it along.
+    Ack,
+    /// More than that.
+    More,
+}
+
 /// An asynchronous event (IBTA 11.6.3) and the object it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

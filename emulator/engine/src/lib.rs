@@ -40,7 +40,7 @@ pub use counters::Counters;
 pub use cq::{Arm, CompletionQueue, Cq, CqInfo, Moderation};
 pub use device::{AddressHandle, Ah, Device};
 pub use error::{PostError, TransitionFault, VerbsError};
-pub use event::{AsyncEvent, Event, QpEvent};
+pub use event::{AsyncEvent, Backlog, Event, QpEvent};
 pub use ferroce_wire::{ImmDt, PathMtu, Psn, Qpn, RnrTimer};
 pub use grh::GRH_LEN;
 pub use io::{DONT_FRAGMENT, Flow, Ident, RxMeta, Train, TxLimits};

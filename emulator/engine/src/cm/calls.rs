@@ -346,6 +346,10 @@ impl Cm {
         Ok(())
     }
 
+    pub(crate) fn wants_to_send(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     pub(crate) fn emit(&mut self, migrated: bool, limits: &TxLimits, out: &mut Train) -> bool {
         self.outbox.emit(migrated, limits, out)
     }

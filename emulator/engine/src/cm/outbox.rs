@@ -26,6 +26,10 @@ impl Outbox {
         has_room
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Fills `out` with the next message; false when there is none.
     pub(super) fn emit(&mut self, migrated: bool, limits: &TxLimits, out: &mut Train) -> bool {
         let Some((flow, mad)) = self.waiting.pop_front() else { return false };

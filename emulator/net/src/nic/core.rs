@@ -1,20 +1,14 @@
 //! What is behind the NIC's lock, and the work that is done there in small turns.
 
-use std::ops::RangeInclusive;
 use std::task::Waker;
 use std::time::Duration;
 
-use ferroce_engine::{Cq, Device, Event, Time, TraceSink};
+use ferroce_engine::{Backlog, Cq, Device, Event, Time, TraceSink};
 
+use super::habits::Habits;
 use super::notify::Notify;
 use super::outbox::{Outbox, Sent};
 use crate::link::Link;
-
-/// After a poll, the application counts as polling for this long.
-const POLL_GAP: Duration = Duration::from_micros(100);
-
-/// How long the NIC's thread stays away when it sees that the application polls.
-const STAY_AWAY: Duration = Duration::from_millis(2);
 
 /// How long the NIC's thread goes on looking after it has found something: about what falling asleep and being woken
 /// would cost.
@@ -28,12 +22,6 @@ const SPINNING: Duration = Duration::from_millis(1);
 /// its turn.
 const CROWDED: Duration = Duration::from_millis(20);
 
-/// When packets had to wait for the NIC's thread to come back, it stays for so long even if the application polls: it
-/// may not poll all the time. (It waits for a peer's WRITE to show in its memory, for instance.) Or it had no processor
-/// for a moment, and a thread that stays would make that worse: so it is not long at first, and twice as long each time
-/// that it was needed again.
-const STAY_HERE: RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_millis(20);
-
 /// How often to receive before a timer is believed to have run out.
 const TAKES_BEFORE_TIMEOUT: usize = 16;
 
@@ -42,14 +30,11 @@ pub(super) struct Core<T> {
     pub(super) link: Box<dyn Link>,
     pub(super) notify: Notify,
     outbox: Outbox,
-    /// Something was received, and what it made the device want to send was not sent yet.
-    in_debt: bool,
-    last_poll: Option<Time>,
+    pub(super) habits: Habits,
+    /// Since when something that was received waits to be answered.
+    in_debt: Option<Time>,
     /// When the NIC's thread last found something.
     last_work: Option<Time>,
-    /// Until when the NIC's thread does not rely on the application, and for how long the next time.
-    stay: Time,
-    stay_for: Duration,
     /// Since when the thread has let others have the processor, if it has.
     gave_way: Option<Time>,
     /// Until when it does not.
@@ -92,24 +77,15 @@ impl<T: TraceSink> Core<T> {
             link,
             notify: Notify::default(),
             outbox: Outbox::new(),
-            in_debt: false,
-            last_poll: None,
+            habits: Habits::new(),
+            in_debt: None,
             last_work: None,
-            stay: Time::ZERO,
-            stay_for: *STAY_HERE.start(),
             gave_way: None,
             crowded: Time::ZERO,
             thread: ThreadState::Awake,
             kick: false,
             stopping: false,
         }
-    }
-
-    /// Receives, runs timers that are due, and sends, all in bounded amounts. True if anything arrived.
-    pub(super) fn turn(&mut self, now: Time) -> bool {
-        let received = self.receive(now);
-        self.transmit(now);
-        received
     }
 
     /// Receives a bounded number of packets and runs timers that are due. [`transmit`](Self::transmit) must
@@ -125,7 +101,9 @@ impl<T: TraceSink> Core<T> {
             }
             self.device.handle_timeout(now);
         }
-        self.in_debt |= received;
+        if self.in_debt.is_none() && self.device.backlog() != Backlog::Nothing {
+            self.in_debt = Some(now);
+        }
         received
     }
 
@@ -136,40 +114,61 @@ impl<T: TraceSink> Core<T> {
 
     /// Sends what the device wants to send, up to a bound.
     pub(super) fn transmit(&mut self, now: Time) {
-        self.in_debt = false;
+        self.in_debt = None;
         self.outbox.send(&mut self.device, self.link.as_mut(), now);
     }
 
     /// Sends what earlier calls have left to be sent.
     pub(super) fn pay_debt(&mut self, now: Time) {
-        if self.in_debt {
+        if self.owes() {
             self.transmit(now);
         }
     }
 
     /// Something that was received before was not answered yet.
     pub(super) fn owes(&self) -> bool {
-        self.in_debt
+        self.in_debt.is_some()
     }
 
     /// Whether sending can be left for later: while the application polls, it will be back in a moment, and the
-    /// thread is about to look, unless it sleeps until something arrives.
+    /// thread is about to look, unless it sleeps until something arrives. Then it must be woken, which is worth it only
+    /// if it will not have to look in the end.
     pub(super) fn may_owe(&self) -> bool {
-        !matches!(self.thread, ThreadState::Listening(_))
+        self.habits.answers() || !matches!(self.thread, ThreadState::Listening(_))
+    }
+
+    /// When the thread sends what is owed.
+    fn debt_due(&self) -> Option<Time> {
+        self.in_debt.map(|since| since + self.habits.patience())
+    }
+
+    /// Sends what the thread has to send: not yet the ACK which the application will take along when it posts an
+    /// answer.
+    fn transmit_from_thread(&mut self, now: Time) {
+        if self.is_overdue(now) {
+            self.habits.give_up(now);
+        } else if self.owes() && self.habits.answers() && self.device.backlog() == Backlog::Ack {
+            return;
+        }
+        self.transmit(now);
+    }
+
+    fn is_overdue(&self, now: Time) -> bool {
+        self.debt_due().is_some_and(|due| due <= now)
     }
 
     /// The application polls. Not if it waits for a notification at the same time: the poll before going to
     /// sleep is not the beginning of many.
     pub(super) fn note_poll(&mut self, now: Time) {
         if !self.notify.is_any_armed() {
-            self.last_poll = Some(now);
+            self.habits.note_poll(now);
         }
     }
 
     /// The application will go to sleep, and the thread must serve it.
     pub(super) fn note_armed(&mut self, cq: Cq) {
         self.notify.note_armed(cq);
-        self.last_poll = None;
+        self.habits.note_sleep();
         self.kick |= self.thread == ThreadState::Away;
     }
 
@@ -213,21 +212,22 @@ impl<T: TraceSink> Core<T> {
             self.pay_debt(now);
             return Next::Stop;
         }
-        if now >= self.stay && self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP) {
-            self.pay_debt(now);
-            if was_away {
-                self.stay_for = (self.stay_for / 2).max(*STAY_HERE.start());
+        if let Some(pause) = self.habits.stays_away(now) {
+            if self.is_overdue(now) {
+                self.habits.give_up(now);
+                self.transmit(now);
             }
             self.thread = ThreadState::Away;
-            return Next::StayAway { until: now + STAY_AWAY };
+            let back = now + pause;
+            return Next::StayAway { until: self.debt_due().map_or(back, |due| due.min(back)) };
         }
         if self.gave_way.take().is_some_and(|since| now.since(since) > SPINNING) {
             self.crowded = now + CROWDED;
         }
-        let received = self.turn(now);
+        let received = self.receive(now);
+        self.transmit_from_thread(now);
         if received && was_away {
-            self.stay = now + self.stay_for;
-            self.stay_for = (self.stay_for * 2).min(*STAY_HERE.end());
+            self.habits.missed_something();
         }
         if received || self.outbox.state() == Sent::Some {
             self.last_work = Some(now);
@@ -245,6 +245,134 @@ impl<T: TraceSink> Core<T> {
     }
 
     fn deadline(&self) -> Option<Time> {
-        [self.device.next_timeout(), self.link.next_timeout()].into_iter().flatten().min()
+        [self.device.next_timeout(), self.link.next_timeout(), self.debt_due()].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use ferroce_engine::*;
+
+    use super::*;
+    use crate::hub::{Hub, HubLink};
+
+    /// A NIC without a thread, whose time the test tells.
+    struct End {
+        core: Core<NoTrace>,
+        qp: Qpn,
+        cq: Cq,
+        memory: Buffer,
+        key: u32,
+    }
+
+    fn end(hub: &Hub, ours: IpAddr, theirs: IpAddr) -> End {
+        let link: HubLink = hub.link(&[ours]).unwrap();
+        let mut device = Device::new(DeviceConfig::new("test", [ours]), 1, NoTrace);
+        let memory = Buffer::new(64);
+        let rights = Access::LOCAL_WRITE.union(Access::REMOTE_WRITE);
+        let pd = device.alloc_pd().unwrap();
+        let key = device.reg_mr(pd, MrInit::new(&memory, rights)).unwrap().lkey;
+        let cq = device.create_cq(16).unwrap();
+        let qp = device.create_qp(&QpInit::new(QpType::Rc, pd, cq)).unwrap();
+        let way = AddressVector::new(0, theirs);
+        let mtu = device.config().mtu;
+        for change in [QpAttr::init(rights), QpAttr::rtr(way, qp, Psn::new(1), mtu), QpAttr::rts(Psn::new(1))]
+        {
+            device.modify_qp(Time::ZERO, qp, &change).unwrap();
+        }
+        End { core: Core::new(device, Box::new(link)), qp, cq, memory, key }
+    }
+
+    fn pair() -> (End, End) {
+        let (hub, near, far) = (Hub::new(), [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        (end(&hub, near, far), end(&hub, far, near))
+    }
+
+    impl End {
+        fn post_write(&mut self, now: Time, to: &Buffer, rkey: u32) {
+            let sges = [Sge { addr: self.memory.addr(), len: 8, lkey: self.key }];
+            let op = SendOp::Write(Remote { addr: to.addr(), rkey });
+            let wr = SendWr { flags: SendFlags::SIGNALED, ..SendWr::new(1, op, Payload::Sges(&sges)) };
+            self.core.habits.note_post(now);
+            self.core.device.post_send(now, self.qp, &[wr]).unwrap();
+            self.core.transmit(now);
+        }
+
+        fn sent(&self) -> u64 {
+            self.core.link.counters().tx_packets
+        }
+
+        /// The thread works until it sleeps; says until when.
+        fn work(&mut self, now: Time) -> Option<Time> {
+            loop {
+                match self.core.progress(now) {
+                    Next::Work => {}
+                    Next::Linger => self.core.last_work = None,
+                    Next::Listen { until, .. } => return until,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ack_waits_for_the_answer_of_an_application_that_answers() {
+        let (mut a, mut b) = pair();
+        let now = Time::ZERO + Duration::from_millis(1);
+        a.post_write(now, &b.memory, b.key);
+        b.work(now);
+        assert_eq!(b.sent(), 1, "who has never posted is not waited for");
+        a.core.receive(now);
+
+        b.post_write(now, &a.memory, a.key);
+        a.core.receive(now);
+        a.core.transmit(now);
+        b.work(now);
+        a.post_write(now, &b.memory, b.key);
+        let due = b.work(now).expect("the ACK will not wait for ever");
+        assert_eq!(b.sent(), 2);
+        assert!(due > now && due.since(now) < Duration::from_millis(2), "{due:?}");
+        b.post_write(now, &a.memory, a.key);
+        assert_eq!(b.sent(), 4, "the answer and the ACK");
+        a.core.receive(now);
+        let mut completions = [Wc::default(); 4];
+        assert_eq!(a.core.device.poll_cq(a.cq, &mut completions), Ok(2));
+    }
+
+    #[test]
+    fn an_ack_that_no_answer_takes_along_is_sent_in_time() {
+        let (mut a, mut b) = pair();
+        let now = Time::ZERO + Duration::from_millis(1);
+        b.post_write(now, &a.memory, a.key);
+        a.core.receive(now);
+        a.core.transmit(now);
+        b.work(now);
+        a.post_write(now, &b.memory, b.key);
+        let due = b.work(now).expect("the ACK is owed");
+        b.work(due);
+        assert_eq!(b.sent(), 2);
+        a.post_write(due, &b.memory, b.key);
+        b.work(due);
+        assert_eq!(b.sent(), 3, "and the next one is not held back, until there is an answer again");
+    }
+
+    #[test]
+    fn an_application_that_receives_while_the_thread_sleeps_wakes_it_if_it_owes() {
+        let (mut a, mut b) = pair();
+        let now = Time::ZERO + Duration::from_millis(1);
+        b.post_write(now, &a.memory, a.key);
+        a.core.receive(now);
+        a.core.transmit(now);
+        b.work(now);
+        a.post_write(now, &b.memory, b.key);
+        b.core.receive(now);
+        assert!(b.core.may_owe() && b.core.owes());
+        assert!(b.core.needs_kick(), "it sleeps until something arrives");
+        let due = b.work(now).expect("now until the ACK is due");
+        assert!(!b.core.needs_kick());
+        b.work(due);
+        assert!(!b.core.owes());
     }
 }

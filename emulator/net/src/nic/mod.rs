@@ -2,6 +2,7 @@
 
 mod builder;
 mod core;
+mod habits;
 mod monitor;
 mod notify;
 mod outbox;
@@ -106,6 +107,7 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
     /// When one of them is refused; those before it were posted.
     pub fn post_send(&self, qp: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
         self.shared.call(|core, now| {
+            core.habits.note_post(now);
             let result = core.device.post_send(now, qp, wrs);
             core.transmit(now);
             result
@@ -118,6 +120,7 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
     /// When one of them is refused.
     pub fn post_send_all(&self, qp: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
         self.shared.call(|core, now| {
+            core.habits.note_post(now);
             let result = core.device.post_send_all(now, qp, wrs);
             core.transmit(now);
             result
