@@ -207,7 +207,7 @@ impl Machine {
         let stderr = File::create(&log)?;
         let append = format!(
             // The last flag: on a busy host the kernel's test of its timer fails, and it would give up.
-            "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check \
+            "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check tsc=reliable \
              GUEST_IPV4={} GUEST_IPV6={} GUEST_MTU={MTU} GUEST_PORT={GUEST_PORT}",
             kernel.ipv4(),
             kernel.ipv6()
