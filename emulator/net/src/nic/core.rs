@@ -14,14 +14,6 @@ use crate::link::Link;
 /// would cost.
 const LINGER: Duration = Duration::from_micros(50);
 
-/// When the NIC's thread gave way and others kept the processor for so long, they spin: it may be the application, which
-/// waits for what only the thread can bring.
-const SPINNING: Duration = Duration::from_millis(1);
-
-/// For how long the thread then does not linger: who sleeps until something arrives is let in sooner than who waits for
-/// its turn.
-const CROWDED: Duration = Duration::from_millis(20);
-
 /// How often to receive before a timer is believed to have run out.
 const TAKES_BEFORE_TIMEOUT: usize = 16;
 
@@ -35,10 +27,6 @@ pub(super) struct Core<T> {
     in_debt: Option<Time>,
     /// When the NIC's thread last found something.
     last_work: Option<Time>,
-    /// Since when the thread has let others have the processor, if it has.
-    gave_way: Option<Time>,
-    /// Until when it does not.
-    crowded: Time,
     thread: ThreadState,
     kick: bool,
     pub(super) stopping: bool,
@@ -80,8 +68,6 @@ impl<T: TraceSink> Core<T> {
             habits: Habits::new(),
             in_debt: None,
             last_work: None,
-            gave_way: None,
-            crowded: Time::ZERO,
             thread: ThreadState::Awake,
             kick: false,
             stopping: false,
@@ -221,9 +207,6 @@ impl<T: TraceSink> Core<T> {
             let back = now + pause;
             return Next::StayAway { until: self.debt_due().map_or(back, |due| due.min(back)) };
         }
-        if self.gave_way.take().is_some_and(|since| now.since(since) > SPINNING) {
-            self.crowded = now + CROWDED;
-        }
         let received = self.receive(now);
         self.transmit_from_thread(now);
         if received && was_away {
@@ -233,8 +216,7 @@ impl<T: TraceSink> Core<T> {
             self.last_work = Some(now);
             return Next::Work;
         }
-        if now >= self.crowded && self.last_work.is_some_and(|work| now.since(work) < LINGER) {
-            self.gave_way = Some(now);
+        if self.last_work.is_some_and(|work| now.since(work) < LINGER) {
             return Next::Linger;
         }
         let full = self.outbox.state() == Sent::LinkFull;

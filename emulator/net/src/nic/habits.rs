@@ -10,7 +10,7 @@ const POLL_GAP: Duration = Duration::from_millis(1);
 
 /// How long the NIC's thread stays away when it sees that the application polls. It may not do so all the time: it may
 /// wait for a peer's WRITE to show in its memory, and what arrives then waits for the thread. So it is not long at first,
-/// and twice as long each time that the application has polled meanwhile.
+/// twice as long each time that the application has polled meanwhile, and half as long when something has waited.
 const STAY_AWAY: RangeInclusive<Duration> = Duration::from_micros(200)..=Duration::from_millis(2);
 
 /// How long an ACK waits for the application to post an answer, which takes it along. That spares the peer a datagram,
@@ -72,7 +72,7 @@ impl Habits {
 
     /// Something has waited while the thread was away.
     pub(super) fn missed_something(&mut self) {
-        self.away_for = *STAY_AWAY.start();
+        self.away_for = (self.away_for / 2).max(*STAY_AWAY.start());
     }
 
     /// Whether the application is likely to answer what it receives.
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(pauses, [200, 400, 800, 1600, 2000, 2000]);
         habits.missed_something();
         habits.note_poll(now);
-        assert_eq!(habits.stays_away(now), Some(Duration::from_micros(200)));
+        assert_eq!(habits.stays_away(now), Some(Duration::from_millis(1)));
     }
 
     #[test]
