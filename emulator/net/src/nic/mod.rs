@@ -40,6 +40,9 @@ use crate::sys::fork::{Gate, Gated, Moment};
 /// peer's READ while nobody polls, the NIC has a thread of its own that sleeps until a packet arrives or a
 /// timer runs out, and that stays out of the way of threads that poll. A NIC at rest uses no processor time.
 ///
+/// Where an application has answered what it received by posting a request of its own, the next acknowledgement waits
+/// for such an answer too, for 2 ms at most: both then are one datagram, and the peer finds them at the same time.
+///
 /// # Being told
 ///
 /// Whoever does not want to poll arms a completion queue with [`req_notify_cq`](Self::req_notify_cq), polls once
