@@ -207,6 +207,10 @@ def own_programs():
         if program := compiled('placement', LIBRARY):
             single('placement.c' + how, [program], went_well, '--placement', *options, address=f'{block}.3')
             single('placement.c on a device without' + how, [program, 'without'], went_well, *options, address=f'{block}.3')
+    # Without losses: nobody is there any more to acknowledge again.
+    if program := compiled('farewell', '-libverbs'):
+        for options in ((), ('--no-shared-memory',)):
+            single('farewell.c' + ' over UDP' * bool(options), [program], went_well, *options, address=f'{block}.4')
     # Not meanwhile: it runs one of the same files.
     contained()
 

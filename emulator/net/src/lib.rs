@@ -62,4 +62,5 @@ pub use nic::{Nic, NicBuilder};
 pub use record::{Format, Medium, PcapWriter, RecordedLink, RunTrace};
 pub use share::runtime_directory;
 pub use sys::ThisProcess;
+pub use sys::fork::last_words;
 pub use udp::UdpLink;

@@ -1,8 +1,8 @@
-//! Device files that some programs insist on: UCX uses no device without a character device
-//! `/dev/infiniband/uverbsN` to which it has access.
+//! Functions of libc that are ours in programs into which the library is preloaded, `sh` and `ls` included.
 //!
-//! These two functions of libc are ours in programs into which the library is preloaded, `sh` and `ls` included. For
-//! every other file they ask the kernel, as libc does.
+//! Two are for device files that some programs insist on: UCX uses no device without a character device
+//! `/dev/infiniband/uverbsN` to which it has access. For every other file they ask the kernel, as libc does. Two end the
+//! process without exit(3) and what it calls: a NIC of hardware has acknowledged by then what its program has seen.
 
 use std::ffi::{CStr, c_char, c_int, c_long};
 
@@ -38,6 +38,21 @@ unsafe extern "C" fn stat(path: *const c_char, to: *mut libc::stat) -> c_int {
     (*to).st_nlink = 1;
     (*to).st_rdev = libc::makedev(MAJOR, FIRST_MINOR + index);
     0
+}
+
+/// `_exit(2)`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _exit(status: c_int) -> ! {
+    ferroce_net::last_words();
+    loop {
+        libc::syscall(libc::SYS_exit_group, status);
+    }
+}
+
+/// `_Exit(3)`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _Exit(status: c_int) -> ! {
+    _exit(status)
 }
 
 /// `access(2)`.

@@ -21,7 +21,7 @@ use crate::interface::Interface;
 use crate::link::{IcrcCheck, Link, PortInfo};
 use crate::record::{self, Format, Medium, RecordedLink, RunTrace, Wanted};
 use crate::sys;
-use crate::sys::fork::{Gate, rest_at_forks};
+use crate::sys::fork::{Gate, register};
 use crate::udp::UdpLink;
 
 /// Describes a [`Nic`] and opens it.
@@ -262,7 +262,7 @@ impl<T: TraceSink + Send + 'static> NicBuilder<T> {
         let info = link.info();
         let core = Core::new(device, link);
         let shared = Arc::new(Shared { core: Gate::new(core), kicker: Kicker::new()?, clock });
-        rest_at_forks(&shared);
+        register(&shared);
         let _progress = Progress::start(&shared, &self.name)?;
         // A NIC works as well where nobody can look at it.
         let _monitor = self.visible.then(|| Monitor::start(&shared).ok()).flatten();

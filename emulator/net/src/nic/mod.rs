@@ -77,6 +77,12 @@ impl<T: TraceSink + Send> Gated for Shared<T> {
     fn at_fork(&self, moment: Moment) {
         self.core.at_fork(moment);
     }
+
+    fn at_exit(&self) {
+        if let Some(mut core) = self.core.lock_at_exit() {
+            core.pay_debt(self.clock.now());
+        }
+    }
 }
 
 impl Nic {

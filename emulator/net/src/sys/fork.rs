@@ -1,9 +1,11 @@
-//! What becomes of a NIC in a process that is forked from its own.
+//! What becomes of a NIC in a process that is forked from its own, and of one whose process ends.
 //!
 //! The child has a copy of everything but the threads, and its descriptors are the parent's sockets. It must not
 //! use them: what it received the parent would miss. So in the child each descriptor is replaced by one of
 //! `/dev/null`, under the same number. The NIC's copy is cut off from the network, as if its cable had been
 //! pulled, and can be dropped without the parent noticing; a new NIC can be opened beside it.
+//!
+//! Where a process ends without dropping its NIC, peers get what the NIC still owes them.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -37,6 +39,10 @@ static NULL: OnceLock<Option<File>> = OnceLock::new();
 /// How long to wait for a lock before forking, and for a thread to end its turn. That is soon, unless the thread that
 /// forks has the lock.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long to wait for a lock when the process ends. Then it is held for a moment by another thread, or for ever:
+/// exit(3) may have been called from a signal handler.
+const SOON: Duration = Duration::from_millis(10);
 
 /// How often to look whether the fork, or the turn, is over.
 const PAUSE: Duration = Duration::from_micros(50);
@@ -87,10 +93,13 @@ pub(crate) fn generation() -> u32 {
 pub(crate) trait Gated: Send + Sync {
     /// Calls [`Gate::at_fork`].
     fn at_fork(&self, moment: Moment);
+
+    /// The process ends.
+    fn at_exit(&self);
 }
 
-/// From now on `gated` is at rest whenever the process forks.
-pub(crate) fn rest_at_forks(gated: &Arc<impl Gated + 'static>) {
+/// From now on `gated` is at rest whenever the process forks, and learns when it ends.
+pub(crate) fn register(gated: &Arc<impl Gated + 'static>) {
     prepare_for_forks();
     let mut gates = lock(&GATES);
     gates.retain(|gate| gate.strong_count() > 0);
@@ -127,6 +136,11 @@ impl<T> Gate<T> {
             thread::sleep(PAUSE);
         }
         self.mutex.lock()
+    }
+
+    /// The lock, where it may be held for ever.
+    pub(crate) fn lock_at_exit(&self) -> Option<MutexGuard<'_, T>> {
+        self.mutex.try_lock_for(SOON)
     }
 
     /// The NIC's thread begins a turn, in which it takes the lock and wakes others. Not while the process forks.
@@ -200,7 +214,23 @@ fn prepare_for_forks() {
         // a shared object that is unloaded, the C library forgets them. Without memory for them, which is what
         // the result could tell, forked children share our sockets.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        // SAFETY: as above. Without memory, peers have to do without last words.
+        unsafe { libc::atexit(at_exit) };
     });
+}
+
+extern "C" fn at_exit() {
+    last_words();
+}
+
+/// Has all NICs of this process send what they still owe: to be called before the process ends in a way that exit(3) does
+/// not learn of, such as `_exit(2)`. At most an acknowledgement waits at a NIC, for an answer to take it along, and for
+/// 2 ms; but a peer to which it is never sent believes that its message was lost.
+///
+/// A call that is in progress, and will not come to its end, does no harm.
+pub fn last_words() {
+    let Ok(gates) = GATES.try_lock() else { return };
+    gates.iter().filter_map(Weak::upgrade).for_each(|gated| gated.at_exit());
 }
 
 extern "C" fn before() {
