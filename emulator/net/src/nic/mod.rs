@@ -42,6 +42,7 @@ use crate::sys::fork::{Gate, Gated, Moment};
 ///
 /// Where an application has answered what it received by posting a request of its own, the next acknowledgement waits
 /// for such an answer too, for 2 ms at most: both then are one datagram, and the peer finds them at the same time.
+/// It does not wait when the `Nic` is dropped or the process exits; if the process is killed, it is lost.
 ///
 /// # Being told
 ///
