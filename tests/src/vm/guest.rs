@@ -206,7 +206,8 @@ impl Machine {
         let log = directory().join(format!("serial-{kernel}.log"));
         let stderr = File::create(&log)?;
         let append = format!(
-            // The last flag: on a busy host the kernel's test of its timer fails, and it would give up.
+            // The last two flags: on a busy host the kernel's test of its timer fails, and it would give up; and the clock
+            // that it takes in place of the TSC is emulated under a lock, for which processors wait.
             "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check tsc=reliable \
              GUEST_IPV4={} GUEST_IPV6={} GUEST_MTU={MTU} GUEST_PORT={GUEST_PORT}",
             kernel.ipv4(),
