@@ -19,9 +19,8 @@ const STAY_AWAY: RangeInclusive<Duration> = Duration::from_micros(200)..=Duratio
 const PATIENCE: RangeInclusive<Duration> = Duration::from_micros(200)..=Duration::from_millis(2);
 
 pub(super) struct Habits {
-    last_poll: Option<Time>,
-    /// There was a poll since the thread last asked.
-    polled: bool,
+    /// The last poll, if there was one since the thread last asked.
+    polled: Option<Time>,
     away_for: Duration,
     /// There was a post since an answer was last given up.
     answers: bool,
@@ -32,8 +31,7 @@ pub(super) struct Habits {
 impl Habits {
     pub(super) fn new() -> Habits {
         Habits {
-            last_poll: None,
-            polled: false,
+            polled: None,
             away_for: *STAY_AWAY.start(),
             answers: false,
             gave_up: None,
@@ -43,13 +41,12 @@ impl Habits {
 
     /// The application polls.
     pub(super) fn note_poll(&mut self, now: Time) {
-        self.last_poll = Some(now);
-        self.polled = true;
+        self.polled = Some(now);
     }
 
     /// The application will sleep.
     pub(super) fn note_sleep(&mut self) {
-        self.polled = false;
+        self.polled = None;
     }
 
     /// The application posts what is to be sent.
@@ -64,8 +61,7 @@ impl Habits {
 
     /// How long the thread can leave the work to the application, if it can.
     pub(super) fn stays_away(&mut self, now: Time) -> Option<Duration> {
-        let polls =
-            std::mem::take(&mut self.polled) && self.last_poll.is_some_and(|poll| now.since(poll) < POLL_GAP);
+        let polls = self.polled.take().is_some_and(|poll| now.since(poll) < POLL_GAP);
         let longer = (self.away_for * 2).min(*STAY_AWAY.end());
         polls.then(|| std::mem::replace(&mut self.away_for, longer))
     }

@@ -116,12 +116,7 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
     /// # Errors
     /// When one of them is refused; those before it were posted.
     pub fn post_send(&self, qp: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
-        self.shared.call(|core, now| {
-            core.habits.note_post(now);
-            let result = core.device.post_send(now, qp, wrs);
-            core.transmit(now);
-            result
-        })
+        self.post_and_send(|device, now| device.post_send(now, qp, wrs))
     }
 
     /// Posts all of these send requests, or none (`ibv_wr_complete`), and sends what can be sent.
@@ -129,9 +124,16 @@ impl<T: TraceSink + Send + 'static> Nic<T> {
     /// # Errors
     /// When one of them is refused.
     pub fn post_send_all(&self, qp: Qpn, wrs: &[SendWr<'_>]) -> Result<(), PostError> {
+        self.post_and_send(|device, now| device.post_send_all(now, qp, wrs))
+    }
+
+    fn post_and_send(
+        &self,
+        post: impl FnOnce(&mut Device<T>, Time) -> Result<(), PostError>,
+    ) -> Result<(), PostError> {
         self.shared.call(|core, now| {
             core.habits.note_post(now);
-            let result = core.device.post_send_all(now, qp, wrs);
+            let result = post(&mut core.device, now);
             core.transmit(now);
             result
         })

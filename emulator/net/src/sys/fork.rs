@@ -55,7 +55,7 @@ pub(crate) struct Cut<T: AsFd> {
 
 impl<T: AsFd> Cut<T> {
     pub(crate) fn new(inner: T) -> Cut<T> {
-        prepare_for_forks();
+        prepare();
         lock(&DESCRIPTORS).push(inner.as_fd().as_raw_fd());
         Cut { inner, born: generation() }
     }
@@ -100,7 +100,7 @@ pub(crate) trait Gated: Send + Sync {
 
 /// From now on `gated` is at rest whenever the process forks, and learns when it ends.
 pub(crate) fn register(gated: &Arc<impl Gated + 'static>) {
-    prepare_for_forks();
+    prepare();
     let mut gates = lock(&GATES);
     gates.retain(|gate| gate.strong_count() > 0);
     let gate = Arc::downgrade(gated);
@@ -206,7 +206,7 @@ thread_local! {
     static IN_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
-fn prepare_for_forks() {
+fn prepare() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         NULL.get_or_init(|| File::options().read(true).write(true).open("/dev/null").ok());
